@@ -1,0 +1,1 @@
+"""Everything *stored or exposed*: the HTTP surface, keys, cache, ledger, settings, dashboards' pages."""

@@ -1,0 +1,74 @@
+"""Every way in which choosing or calling can fail, in one tree."""
+
+
+class RouterError(Exception):
+    """Something about models, prices, strategies or calls is wrong."""
+
+
+class PriceError(RouterError):
+    """A price list cannot be read, or a price is needed and not known."""
+
+
+class StrategyError(RouterError):
+    """A strategy file cannot be read, or does not fit the models, scorer or data that it is used with."""
+
+
+class BackendError(RouterError):
+    """A call to a model failed.
+
+    status : what the upstream answered, None if it answered nothing.
+    retryable : the same call may succeed if made again.
+    may_be_billed : the upstream may charge for the failed call; the ledger then records it at an estimate.
+    """
+
+    retryable = False
+    may_be_billed = False
+
+    def __init__(
+        self, model: str, message: str, *, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(f"{model}: {message}")
+        self.model, self.message, self.status, self.retry_after_s = model, message, status, retry_after_s
+
+
+class BackendUnreachable(BackendError):
+    """No connection could be made; nothing was sent."""
+
+    retryable = True
+
+
+class BackendTimeout(BackendError):
+    """The upstream took the call and did not answer in time. It may bill what it generated."""
+
+    may_be_billed = True
+
+
+class BackendBusy(BackendError):
+    """The upstream refused for load or rate (429, 503, 529)."""
+
+    retryable = True
+
+
+class BackendBroken(BackendError):
+    """The upstream failed within (5xx), or the connection died before an answer was complete."""
+
+    retryable = True
+    may_be_billed = True
+
+
+class BackendRefused(BackendError):
+    """The upstream says that the request itself is wrong (4xx). Another try brings the same answer."""
+
+
+class BackendUnauthorized(BackendError):
+    """The upstream does not accept the configured credential (401, 403). For the operator, not for the caller."""
+
+
+class BackendNonsense(BackendError):
+    """The upstream said 200 and sent something that is not an answer."""
+
+    may_be_billed = True
+
+
+class NotRecorded(BackendError):
+    """A recorded backend has no answer to this query."""

@@ -1,0 +1,25 @@
+"""Every way in which scoring can fail, in one tree."""
+
+
+class ScorerError(Exception):
+    """A score cannot be given. Callers go to the safe model; they never invent a number."""
+
+
+class BadLogLine(ScorerError):
+    """A line of a log is not what the log format says."""
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+        self.path, self.line, self.reason = path, line, reason
+
+
+class TooLittleData(ScorerError):
+    """There are too few rows, or rows of one class only, to fit what was asked for."""
+
+
+class ArtifactError(ScorerError):
+    """A scorer artifact is missing, damaged, tampered with or of another format version."""
+
+
+class UnknownModel(ScorerError):
+    """An answer comes from a model that the scorer was not trained on."""
