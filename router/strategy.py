@@ -3,14 +3,8 @@
 Knows the file it is kept in. Knows nothing of how it is found or carried out.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, Self
-
-from router.errors import StrategyError
+from dataclasses import dataclass
+from typing import Literal
 
 FORMAT = 1
 

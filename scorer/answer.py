@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Counts of one call, never money. ``cached_`` and ``reasoning_`` are contained in ``prompt_`` and ``completion_``."""
+    """Counts of one call, never money. Cached tokens are contained in prompt tokens, reasoning in completion tokens."""
 
     prompt_tokens: int
     completion_tokens: int
