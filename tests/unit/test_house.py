@@ -63,7 +63,9 @@ def test_modules_say_what_they_know(path: Path) -> None:
 
 
 def test_names_say_something() -> None:
-    assert not [name(path) for path in SOURCES if NAMES_THAT_SAY_NOTHING & {path.stem, *path.relative_to(REPOSITORY).parts}]
+    assert not [
+        name(path) for path in SOURCES if NAMES_THAT_SAY_NOTHING & {path.stem, *path.relative_to(REPOSITORY).parts}
+    ]
 
 
 def test_the_top_level_holds_what_it_should() -> None:
