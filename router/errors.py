@@ -13,6 +13,14 @@ class StrategyError(RouterError):
     """A strategy file cannot be read, or does not fit the models, scorer or data that it is used with."""
 
 
+class BadBackendSpec(RouterError):
+    """A backend's description lacks a field that its kind needs, or has one of a wrong shape."""
+
+    def __init__(self, model: str, field: str, reason: str) -> None:
+        super().__init__(f"model {model!r}, {field}: {reason}")
+        self.model, self.field, self.reason = model, field, reason
+
+
 class BackendError(RouterError):
     """A call to a model failed.
 

@@ -42,12 +42,15 @@ class Reply:
 class Chunk:
     """One event of a live stream: an upstream chat.completion.chunk object. The last one of a stream has ``reply``.
 
-    body : None on a last chunk that carries nothing for the client.
+    body : with one ``id``, ``created`` and our ``model`` name throughout, and without ``usage``, but for the last
+        chunk: that is the usage chunk (empty ``choices``) if the upstream told its usage, else None.
     reply : the whole answer put together, on the last chunk only.
+    usage : what the upstream has told so far; some tell it in every chunk.
     """
 
     body: Mapping[str, Any] | None
     reply: Reply | None = None
+    usage: Usage | None = None
 
 
 class Backend(Protocol):

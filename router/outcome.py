@@ -1,0 +1,61 @@
+"""What came of a query: the calls that were made for it, and which of them answers.
+
+Knows counts, scores and times. Knows no price: the ledger puts money to an attempt.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from router.backends.backend import Reply
+from router.errors import BackendError
+from scorer.answer import Usage
+
+AttemptState = Literal["accepted", "rejected", "failed", "cancelled"]
+
+StopReason = Literal[
+    "accepted",  # a stage before the last reached its threshold
+    "last_stage",  # the last stage answers whatever its score
+    "best_so_far",  # the last stage failed or fell short: the best scored answer that was already paid for
+    "scorer_abstained",  # no score could be given: the safe model answers
+    "failed",  # nobody answers
+    "cancelled",  # the client went away
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One call of one model, from its reservation to its end. Exactly one per opening of the log.
+
+    usage : what is known of the counts. None is unknown, to be estimated where the call may be billed; a call that was
+        never sent has zeros, which are known.
+    score : None where no score was asked for or none could be given.
+    """
+
+    id: str
+    stage: int  # 0-based place in the strategy; a safe model outside it comes after its last stage
+    model: str
+    state: AttemptState
+    reply: Reply | None
+    usage: Usage | None
+    score: float | None
+    threshold: float | None
+    latency_s: float
+    first_token_s: float | None = None
+    error: BackendError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a query ended.
+
+    answered : the attempt whose reply the client gets. It is in ``attempts``; its state may be "rejected" where it is
+        the best so far.
+    error : why nobody answers, or why the cascade stopped early: the last call's error, or what the log refused with.
+    """
+
+    query_id: str
+    strategy_id: str | None
+    attempts: tuple[Attempt, ...]
+    answered: Attempt | None
+    stop_reason: StopReason
+    error: Exception | None = None
