@@ -47,7 +47,7 @@ class Price:
             if meter not in self.rates:
                 raise PriceError(f"price of {self.model}: there is no rate for {meter!r}")
         for meter, rate in self.rates.items():
-            if not rate.is_finite() or rate < 0 or rate > 1_000_000 or rate != round(rate, 18):
+            if not _is_rate(rate):
                 raise PriceError(f"price of {self.model}: {meter} must be between 0 and 1000000 USD, not {rate}")
         for name in ("effective_from", "effective_until"):
             moment: datetime | None = getattr(self, name)
@@ -76,6 +76,9 @@ class Price:
     @classmethod
     def from_entry(cls, model: str, entry: Mapping[str, object], where: str) -> Self:
         """A price from one entry of a price list. Raises PriceError that begins with ``where`` and names the field."""
+        for required in ("input", "output"):
+            if required not in entry:
+                raise PriceError(f"{where}.{required}: is missing")
         rates: dict[Meter, Decimal] = {}
         for name, value in entry.items():
             meter = next((meter for meter in METERS if meter == name), None)
@@ -248,15 +251,19 @@ def _plain(rate: Decimal) -> str:
 
 
 def _rate(where: str, value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise PriceError(f"{where}: must be a number, not {value!r}")
     try:
-        rate = Decimal(value)
+        rate = Decimal(value) if isinstance(value, int | str | Decimal) and not isinstance(value, bool) else None
     except InvalidOperation:
-        raise PriceError(f"{where}: must be a number, not {value!r}") from None
-    if not rate.is_finite() or rate < 0:
-        raise PriceError(f"{where}: must not be negative or infinite, it is {value}")
+        rate = None
+    if rate is None:
+        raise PriceError(f"{where}: must be a number, not {value!r}")
+    if not _is_rate(rate):
+        raise PriceError(f"{where}: must be between 0 and 1000000 USD, not {rate}")
     return rate
+
+
+def _is_rate(rate: Decimal) -> bool:
+    return rate.is_finite() and 0 <= rate <= 1_000_000 and rate == round(rate, 18)
 
 
 def _moment(where: str, value: object) -> datetime | None:
