@@ -1,0 +1,270 @@
+"""The chart as Helm and a Kubernetes API server would judge it. Knows no cluster: nothing here is installed."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import kubernetes_validate
+import pytest
+import yaml
+
+CHART = Path(__file__).parents[2] / "helm" / "spillway"
+CI_VALUES = sorted((CHART / "ci").glob("*.yaml"))
+KUBERNETES = ("1.30", "1.34", kubernetes_validate.latest_version())
+SECRET = "sk-proj-not-a-reference"
+
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def chart() -> Iterator[helm.Chart]:
+    with helm.Chart.load(CHART) as loaded:
+        yield loaded
+
+
+def values_of(path: Path) -> Manifest:
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def manifests(chart: helm.Chart, values: Manifest | None = None, name: str = "spillway") -> list[Manifest]:
+    rendered = chart.render(values, name=name, namespace="llm")
+    documents = (yaml.safe_load_all(text) for path, text in rendered.items() if path.endswith(".yaml"))
+    return [document for stream in documents for document in stream if document]
+
+
+def one(chart: helm.Chart, kind: str, values: Manifest | None = None) -> Manifest:
+    (found,) = (manifest for manifest in manifests(chart, values) if manifest["kind"] == kind)
+    return found
+
+
+def pod_spec(chart: helm.Chart, values: Manifest | None = None) -> Manifest:
+    spec: Manifest = one(chart, "Deployment", values)["spec"]["template"]["spec"]
+    return spec
+
+
+def gateway_config(chart: helm.Chart, values: Manifest | None = None) -> Manifest:
+    config: Manifest = yaml.safe_load(one(chart, "ConfigMap", values)["data"]["spillway.yaml"])
+    return config
+
+
+@pytest.mark.parametrize("path", CI_VALUES, ids=lambda path: path.stem)
+def test_strict_lint_finds_nothing_worse_than_a_missing_icon(path: Path) -> None:
+    report = helm.lint(CHART, values_of(path), strict=True)
+    assert report["errors"] == []
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("path", CI_VALUES, ids=lambda path: path.stem)
+def test_every_manifest_is_valid_kubernetes(chart: helm.Chart, path: Path, version: str) -> None:
+    rendered = manifests(chart, values_of(path))
+    assert {"Deployment", "Service", "Pod"} <= {manifest["kind"] for manifest in rendered}
+    for manifest in rendered:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_a_bare_install_is_one_replica_with_sqlite_on_a_kept_claim(chart: helm.Chart) -> None:
+    kinds = sorted(manifest["kind"] for manifest in manifests(chart))
+    assert kinds == ["ConfigMap", "Deployment", "PersistentVolumeClaim", "Pod", "Service"]
+
+    deployment = one(chart, "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+    claim = one(chart, "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert "storageClassName" not in claim["spec"]
+
+    spec = pod_spec(chart)
+    (data,) = (volume for volume in spec["volumes"] if volume["name"] == "data")
+    assert data["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    (container,) = spec["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    path = gateway_config(chart)["database"]["url"].removeprefix("sqlite+aiosqlite:///")
+    assert Path(path).parent == Path(mounts["data"])
+
+
+def test_the_service_reaches_the_port_that_the_gateway_listens_on(chart: helm.Chart) -> None:
+    deployment, service = one(chart, "Deployment"), one(chart, "Service")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    server = gateway_config(chart)["server"]
+    assert (server["host"], server["port"]) == ("0.0.0.0", port["containerPort"])
+    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    test_pod = one(chart, "Pod")
+    assert not service["spec"]["selector"].items() <= test_pod["metadata"]["labels"].items()
+    assert test_pod["spec"]["containers"][0]["command"][-1] == "http://spillway.llm.svc:80"
+
+
+@pytest.mark.parametrize("path", CI_VALUES, ids=lambda path: path.stem)
+def test_every_pod_passes_the_restricted_security_standard(chart: helm.Chart, path: Path) -> None:
+    values = values_of(path)
+    for spec in (pod_spec(chart, values), one(chart, "Pod", values)["spec"]):
+        assert spec["automountServiceAccountToken"] is False
+        pod = spec["securityContext"]
+        assert (pod["runAsNonRoot"], pod["runAsUser"], pod["runAsGroup"]) == (True, 10001, 10001)
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {next(iter(volume.keys() - {"name"})) for volume in spec.get("volumes", [])} <= {
+            "configMap",
+            "emptyDir",
+            "persistentVolumeClaim",
+        }
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["requests"]
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_probes_and_a_writable_tmp_under_a_read_only_root(chart: helm.Chart) -> None:
+    spec = pod_spec(chart)
+    (container,) = spec["containers"]
+    probed = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert probed == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= chart.values["probes"]["startupSeconds"]
+    (tmp,) = (volume for volume in spec["volumes"] if volume["name"] == "tmp")
+    assert "emptyDir" in tmp
+    assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
+
+
+@pytest.mark.parametrize("longest", [30, 899.5, 3600])
+def test_a_stopping_pod_has_time_for_its_longest_answer(chart: helm.Chart, longest: float) -> None:
+    values = {"drainSeconds": 20, "config": {"server": {"request_timeout_s": longest}}}
+    spec = pod_spec(chart, values)
+    assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
+    assert spec["terminationGracePeriodSeconds"] >= 20 + longest + 5
+    assert gateway_config(chart, values)["server"]["request_timeout_s"] == longest
+
+
+def test_large_numbers_reach_the_gateway_as_integers(chart: helm.Chart) -> None:
+    values = {"config": {"server": {"max_body_bytes": 16_777_216}, "cache": {"max_entries": 100_000_000}}}
+    text = one(chart, "ConfigMap", values)["data"]["spillway.yaml"]
+    assert "max_body_bytes: 16777216\n" in text
+    assert "max_entries: 100000000\n" in text
+
+
+def test_a_changed_config_restarts_the_pod_and_nothing_else_does(chart: helm.Chart) -> None:
+    def template(values: Manifest | None) -> Manifest:
+        found: Manifest = one(chart, "Deployment", values)["spec"]["template"]
+        return found
+
+    assert template({"service": {"port": 8000}}) == template(None)
+    changed = template({"config": {"cache": {"enabled": False}}})
+    assert changed["metadata"]["annotations"] != template(None)["metadata"]["annotations"]
+
+
+def test_provider_keys_come_from_the_secret_and_stay_out_of_the_config(chart: helm.Chart) -> None:
+    values = values_of(CHART / "ci" / "hosted-values.yaml")
+    (container,) = pod_spec(chart, values)["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "provider-keys"}}]
+    assert {model.get("api_key", "${OPENAI_API_KEY}") for model in gateway_config(chart, values)["models"]} == {
+        "${OPENAI_API_KEY}"
+    }
+    assert all(manifest["kind"] != "Secret" for manifest in manifests(chart, values))
+
+
+def test_what_exists_already_is_used_and_not_made_again(chart: helm.Chart) -> None:
+    values = values_of(CHART / "ci" / "existing-values.yaml")
+    assert sorted(manifest["kind"] for manifest in manifests(chart, values)) == ["Deployment", "Pod", "Service"]
+    spec = pod_spec(chart, values)
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["data"]["persistentVolumeClaim"]["claimName"] == "our-ledger"
+    assert volumes["config"]["configMap"] == {
+        "name": "our-spillway-config",
+        "items": [{"key": "gateway.yaml", "path": "spillway.yaml"}],
+    }
+    assert spec["serviceAccountName"] == "spillway"
+
+
+def test_the_ingress_does_not_buffer_streams(chart: helm.Chart) -> None:
+    ingress = one(chart, "Ingress", values_of(CHART / "ci" / "hosted-values.yaml"))
+    annotations = ingress["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
+    assert annotations["nginx.ingress.kubernetes.io/proxy-request-buffering"] == "off"
+    assert ingress["spec"]["rules"][0]["host"] == "llm.example.com"
+    assert ingress["spec"]["tls"] == [{"hosts": ["llm.example.com"], "secretName": "llm-example-com-tls"}]
+
+
+@pytest.mark.parametrize("release", ["spillway", "team-a", "r" * 53])
+def test_names_fit_and_releases_do_not_meet(chart: helm.Chart, release: str) -> None:
+    for manifest in manifests(chart, name=release):
+        assert manifest["metadata"]["name"].startswith(release[:52])
+        assert len(manifest["metadata"]["name"]) <= 63
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"replicas": 2}, "replicas: 2 cannot share one SQLite file"),
+        ({"ingress": {"enabled": True}}, "ingress.enabled needs ingress.host"),
+        (
+            {"ingress": {"enabled": True, "host": "a.example.com"}, "config": {"auth": {"required": False}}},
+            "would let anyone spend your provider keys",
+        ),
+        (
+            {"existingConfig": {"name": "ours"}, "config": {"models": [{"name": "a", "backend": "hosted"}]}},
+            "would win in silence",
+        ),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused_in_words(chart: helm.Chart, values: Manifest, message: str) -> None:
+    with pytest.raises(helm.HelmRenderError, match=message):
+        chart.render(values, name="spillway", namespace="llm")
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"replicaCount": 1}, "replicaCount"),
+        ({"replicas": "1"}, "replicas"),
+        ({"image": {"digest": "sha256:short"}}, "digest"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+        ({"config": {"database": {"url": "sqlite://"}}}, "database"),
+        ({"config": {"server": {"port": 9000}}}, "port"),
+        ({"config": {"models": [{"name": "a", "backend": "hosted", "api_key": SECRET}]}}, "api_key"),
+        ({"config": {"models": [{"name": "a", "backend": "azure"}]}}, "backend"),
+        ({"persistence": {"size": "lots"}}, "size"),
+        ({"service": {"port": 0}}, "port"),
+        ({"drainSeconds": 0}, "drainSeconds"),
+        ({"podSecurityContext": {"runAsUser": 0}}, "podSecurityContext"),
+    ],
+)
+def test_the_schema_refuses_what_it_does_not_know(chart: helm.Chart, values: Manifest, named: str) -> None:
+    with pytest.raises(helm.HelmValuesError, match=named):
+        chart.validate_schema(values)
+
+
+def test_a_value_that_the_schema_does_not_describe_does_not_exist(chart: helm.Chart) -> None:
+    def undescribed(values: Manifest, schema: Manifest, path: str) -> Iterator[str]:
+        for key, value in values.items():
+            described = schema.get("properties", {}).get(key)
+            if described is None:
+                yield f"{path}{key}"
+            elif isinstance(value, dict) and described.get("additionalProperties") is False:
+                yield from undescribed(value, described, f"{path}{key}.")
+
+    schema = copy.deepcopy(chart.schema)
+    assert schema is not None
+    assert list(undescribed(chart.values, schema, "")) == []
+
+
+def test_the_notes_say_what_to_do_next(chart: helm.Chart) -> None:
+    notes = chart.render(name="spillway", namespace="llm")["spillway/templates/NOTES.txt"]
+    assert "It knows no model yet" in notes
+    assert "spillway keys create" in notes
+    assert "kubectl -n llm port-forward service/spillway 8080:80" in notes
+    hosted = values_of(CHART / "ci" / "hosted-values.yaml")
+    notes = chart.render(hosted, name="spillway", namespace="llm")["spillway/templates/NOTES.txt"]
+    assert "It knows no model yet" not in notes
+    assert "https://llm.example.com/v1" in notes
