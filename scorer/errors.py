@@ -13,6 +13,14 @@ class BadLogLine(ScorerError):
         self.path, self.line, self.reason = path, line, reason
 
 
+class LogUnreadable(ScorerError):
+    """A log file is not there, may not be read, or is a damaged gzip."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
 class TooLittleData(ScorerError):
     """There are too few rows, or rows of one class only, to fit what was asked for."""
 
