@@ -1,0 +1,163 @@
+"""The ``spillway`` command: its own commands, and the wiring of those that other packages bring.
+
+Knows which module brings which command and imports it only when that command is called, so that help stays quick and
+a module that cannot be imported breaks nothing but its own commands.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.errors import GatewayError
+from router.errors import RouterError
+from scorer.errors import ScorerError
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="SPILLWAY_CONFIG", help="The configuration file.", show_default=True)
+]
+DEFAULT_CONFIG = Path("spillway.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A command that lives elsewhere: ``module`` has a Typer ``app`` that holds it, or a function of its name."""
+
+    name: str
+    module: str
+    help: str
+
+
+BROUGHT = (
+    Brought("train", "scorer.cli", "Train a scorer from logged answers."),
+    Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
+    Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
+    Brought("spend", "gateway.ledger.cli", "What was spent, by model, key or day."),
+    Brought("demo", "gateway.demo.run", "See a cascade at work on simulated models, without any key."),
+    Brought("simulate", "gateway.demo.run", "Serve the demo's simulated models."),
+)
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The root command for a command line; only the module of the command that it names is imported."""
+    root = typer.Typer(
+        name="spillway",
+        help="Cheap models first; a learned scorer decides what spills over to costlier ones.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    root.command("serve")(serve)
+    root.command("init")(init)
+    root.command("check-config")(check_config)
+    keys = typer.Typer(help="Create, list and revoke the keys that clients call with.", no_args_is_help=True)
+    keys.command("create")(keys_create)
+    keys.command("list")(keys_list)
+    keys.command("revoke")(keys_revoke)
+    root.add_typer(keys, name="keys")
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    wanted = next((brought.module for brought in BROUGHT if brought.name == called), None)
+    if wanted is not None:
+        _register(root, wanted)
+    for brought in BROUGHT:
+        if brought.module != wanted:
+            root.command(brought.name, help=brought.help)(_unloaded)
+    return root
+
+
+def _register(root: typer.Typer, module: str) -> None:
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        raise GatewayError(f"this command cannot be loaded, for {module} cannot be imported: {error}") from error
+    app = getattr(loaded, "app", None)
+    if isinstance(app, typer.Typer):
+        root.add_typer(app)
+        return
+    for brought in BROUGHT:
+        command: Callable[..., None] | None = getattr(loaded, brought.name, None)
+        if brought.module == module and command is not None:
+            root.command(brought.name, help=brought.help)(command)
+
+
+def _unloaded() -> None:
+    """Stands in help for a command whose module was not needed."""
+
+
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    host: Annotated[str | None, typer.Option(help="Instead of server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of server.port; 0 for any free one.")] = None,
+) -> None:
+    """Serve the gateway until it is told to stop; requests under way are then completed."""
+    from gateway.serve import run
+    from gateway.settings_check import load_settings
+
+    raise typer.Exit(run(load_settings(config, host=host, port=port)))
+
+
+def init(
+    config: ConfigOption = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented configuration from the provider keys found in the environment."""
+    from gateway.configure import write_config
+
+    for line in write_config(config, force=force):
+        typer.echo(line)
+
+
+def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Say what is wrong with a configuration, or what it will serve."""
+    from gateway.configure import describe
+    from gateway.settings_check import load_settings
+
+    for line in describe(load_settings(config)):
+        typer.echo(line)
+
+
+def keys_create(
+    name: Annotated[str, typer.Argument(help="What the key is for, e.g. the app's name.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Create a key and print its secret, once."""
+    from gateway.key_commands import create_key
+
+    info, secret = create_key(config, name)
+    typer.echo(f"{info} is for {name}. Its secret is shown once, here:", err=True)
+    typer.echo(secret)
+
+
+def keys_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """List keys, never their secrets."""
+    from gateway.key_commands import list_keys
+
+    for line in list_keys(config):
+        typer.echo(line)
+
+
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `spillway keys list` shows it.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Revoke a key for good."""
+    from gateway.key_commands import revoke_key
+
+    typer.echo(revoke_key(config, key_id))
+
+
+def main() -> None:
+    """The entry point: errors that have a name are said in words, without a traceback."""
+    try:
+        build(sys.argv[1:])()
+    except (GatewayError, RouterError, ScorerError) as error:
+        typer.echo(f"spillway: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

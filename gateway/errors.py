@@ -1,0 +1,121 @@
+"""Every way in which the gateway refuses or fails, in one tree, each with what a client is told.
+
+Knows HTTP status codes and OpenAI's error words. Knows no web framework: the routes turn these into responses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class GatewayError(Exception):
+    """The gateway cannot do what was asked of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with a configuration file. ``line`` is 1-based, None where no line is to blame."""
+
+    file: Path
+    line: int | None
+    field: str  # e.g. models[1].base_url; empty for the file as a whole
+    message: str  # what is wrong and what would be right
+
+    def __str__(self) -> str:
+        place = f"{self.file}, line {self.line}" if self.line else str(self.file)
+        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used. Carries every problem found, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class RequestError(GatewayError):
+    """A request ends with an error response.
+
+    status : the HTTP status.   type, code, param : as OpenAI's error object has them.
+    headers : to be sent along, e.g. ``retry-after``.
+    """
+
+    status = 400
+    type = "invalid_request_error"
+    code: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message, self.param = message, param
+        self.code = code or type(self).code
+        self.headers = dict(headers or {})
+
+
+class InvalidRequest(RequestError):
+    """The body or a parameter is not what the API takes."""
+
+
+class InvalidKey(RequestError):
+    """No key, an unknown key or a revoked key."""
+
+    status, code = 401, "invalid_api_key"
+
+
+class NotFound(RequestError):
+    """There is no such thing, or it belongs to another tenant, which is told apart for nobody."""
+
+    status, code = 404, "not_found"
+
+
+class ModelNotFound(RequestError):
+    """The named model, policy or strategy is not served here."""
+
+    status, code = 404, "model_not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method on it does not."""
+
+    status, code = 405, "method_not_allowed"
+
+
+class BodyTooLarge(RequestError):
+    """The request body is larger than the gateway accepts."""
+
+    status, code = 413, "request_too_large"
+
+
+class NoCapableModel(RequestError):
+    """No tier that may answer can express what the request asks for."""
+
+    code = "unsupported_by_every_tier"
+
+
+class Unavailable(RequestError):
+    """The gateway cannot serve for the moment: starting, draining, or without its database."""
+
+    status, type, code = 503, "server_error", "unavailable"
+
+
+class UpstreamFailed(RequestError):
+    """Every model that could answer failed. ``status`` says in which way."""
+
+    status, type, code = 502, "upstream_error", "upstream_error"
+
+    def __init__(self, message: str, *, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, code=code, headers=headers)
+        self.status = status
+
+
+class InternalError(RequestError):
+    """A defect of the gateway. The message says nothing of its insides; the log does."""
+
+    status, type, code = 500, "server_error", "internal_error"

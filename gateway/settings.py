@@ -1,0 +1,149 @@
+"""What may stand in ``spillway.yaml``, and whether what stands there makes sense together.
+
+Knows the shape of the file, its defaults and its laws (names are unique, references lead somewhere, files exist).
+Does not read strategies, scorers or prices: see ``gateway/policies.py`` and the composition root.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+
+from gateway.config_file import ConfigFile, FieldPath
+from gateway.errors import ConfigError
+
+Capability = Literal["tools", "vision", "audio", "json_schema", "logprobs"]
+
+# Names travel in headers and in URLs, so they may hold nothing that means something there.
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+PolicyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Rate = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
+
+
+class Section(BaseModel):
+    """Base of every section: nothing unknown is accepted, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ServerSettings(Section):
+    """Where and how requests are taken."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    request_timeout_s: float = Field(default=600.0, gt=0)
+    hold_headers_s: float = Field(default=10.0, ge=0)  # a stream waits so long for its decision before headers go out
+    keep_alive_s: float = Field(default=5.0, gt=0)  # between comment lines while a cascade is still deciding
+    drain_s: float = Field(default=60.0, ge=0)  # after SIGTERM, for requests under way
+    access_log: bool = True
+
+
+class DatabaseSettings(Section):
+    """Where keys and the ledger live. A relative SQLite path is relative to the configuration file."""
+
+    url: SecretStr = SecretStr("sqlite+aiosqlite:///spillway.db")
+
+
+class AuthSettings(Section):
+    """Who may call. Without keys everybody who can connect is one and the same anonymous tenant."""
+
+    required: bool = True
+    allow_anonymous_network: bool = False  # required: false binds to loopback only, unless this says otherwise
+
+
+class CacheSettings(Section):
+    """The exact cache, in this process."""
+
+    enabled: bool = True
+    max_entries: int = Field(default=10_000, ge=1)
+    max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    ttl_s: float = Field(default=86_400.0, gt=0)
+
+
+class PriceSettings(Section):
+    """USD per million tokens, exact as written."""
+
+    input_usd_per_mtok: Rate
+    output_usd_per_mtok: Rate
+    cached_input_usd_per_mtok: Rate | None = None
+
+
+class ModelSettings(Section):
+    """One model that can be asked for by name and that cascades can use as a tier."""
+
+    name: ModelName
+    backend: Literal["openai_compatible", "hosted", "recorded"]
+    base_url: HttpUrl | None = None
+    api_key: SecretStr | None = None
+    upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``
+    extra_headers: dict[str, SecretStr] = {}
+    price: PriceSettings | None = None
+    timeout_s: float | None = Field(default=None, gt=0)
+    context_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    capabilities: frozenset[Capability] | None = None  # default: every one, except for ``recorded``
+    log: tuple[Path, ...] = ()
+    recorded_model: str | None = Field(default=None, min_length=1)  # the log's own name; default: ``name``
+
+
+class PolicySettings(Section):
+    """How a request for ``cascade/<name>`` is answered. Without a strategy the safe model answers alone."""
+
+    name: PolicyName
+    safe_model: str
+    strategy: Path | None = None
+    scorer: Path | None = None
+    cache: Literal["deterministic", "all", "off"] = "deterministic"
+
+
+class Settings(Section):
+    """A whole configuration file."""
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    auth: AuthSettings = AuthSettings()
+    cache: CacheSettings = CacheSettings()
+    prices: Path | None = None
+    models: tuple[ModelSettings, ...] = Field(min_length=1)
+    policies: tuple[PolicySettings, ...] = ()
+    default_policy: str | None = None
+
+    _file: ConfigFile = PrivateAttr(default_factory=lambda: ConfigFile(Path("spillway.yaml")))
+
+    def from_file(self, file: ConfigFile) -> Self:
+        """Remember where these settings were written down."""
+        self._file = file
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The file that these settings come from."""
+        return self._file.path
+
+    def locate(self, path: Path) -> Path:
+        """A path of the file, made absolute: relative ones are relative to the configuration file."""
+        return (self._file.path.parent / path.expanduser()).resolve()
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL with its SQLite path made absolute. May hold a password."""
+        url = self.database.url.get_secret_value()
+        head, separator, path = url.partition(":///")
+        if not separator or not head.startswith("sqlite") or path in ("", ":memory:") or path.startswith("/"):
+            return url
+        file, mark, options = path.partition("?")
+        return f"{head}:///{self.locate(Path(file))}{mark}{options}"
+
+    @property
+    def default(self) -> PolicySettings | None:
+        """The policy that ``auto`` names: the named one, or the only one."""
+        if self.default_policy is None:
+            return self.policies[0] if len(self.policies) == 1 else None
+        return next((policy for policy in self.policies if policy.name == self.default_policy), None)
+
+    def refuse(self, where: FieldPath, message: str) -> ConfigError:
+        """An error at a field of the file, for those who find out later that its content does not fit."""
+        return ConfigError([self._file.problem(where, message)])
