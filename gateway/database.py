@@ -1,0 +1,274 @@
+"""The one database: engines for SQLite and PostgreSQL, transactions on them, and the schema's version.
+
+Knows connections, pragmas, locks and migrations, and the column types on which the two engines differ. Knows no table.
+"""
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, MetaData, String, Table, Text, TypeDecorator, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, Dialect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import Numeric, TypeEngine
+
+from gateway.errors import GatewayError, Unavailable
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_installation = Table(
+    "installation",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="Secrets and settings that all processes of one installation share",
+)
+
+_BUSY_TIMEOUT_MS = 10_000
+_MIGRATION_PATIENCE_S = 120.0
+_MIGRATION_LOCK = 0x5B111_A7E5  # any number that no other program takes an advisory lock on
+_POSTGRES_SHUTTING_DOWN_OR_CONFLICT = ("08", "40", "53", "55P03", "57P")
+
+
+class DatabaseError(GatewayError):
+    """The database refused a statement, or its URL cannot be used. Trying again changes nothing."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached or is busy. The same statement may succeed later."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("the database does not answer at the moment", headers={"retry-after": "1"})
+        self.detail = detail  # for the log and the command line, not for clients
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """A Decimal that comes back digit by digit: NUMERIC on PostgreSQL, text on SQLite (whose NUMERIC is a float)."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column type on this engine."""
+        return dialect.type_descriptor(String(64) if dialect.name == "sqlite" else Numeric())
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """Into the database."""
+        return format(value, "f") if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        """Out of the database."""
+        return None if value is None else Decimal(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaState:
+    """Which migration the database stands at, and which is the newest known here."""
+
+    current: str | None
+    head: str
+
+    @property
+    def at_head(self) -> bool:
+        """Whether this code and this database fit."""
+        return self.current == self.head
+
+
+class Database:
+    """A database by its URL, e.g. ``sqlite+aiosqlite:///spillway.db`` or ``postgresql+asyncpg://user@host/name``.
+
+    Raises DatabaseError for a URL that cannot be used; nothing is connected before the first statement.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = _driver_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.name = parsed.render_as_string(hide_password=True)
+        if self.is_sqlite:
+            self._reader, self._writer = _sqlite_engines(parsed)
+        else:
+            self._reader = self._writer = create_async_engine(
+                parsed, pool_size=10, max_overflow=10, pool_timeout=5, pool_pre_ping=True, connect_args={"timeout": 5}
+            )
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection on which every statement sees one state of SQLite, or committed states of PostgreSQL."""
+        async with _named_errors(), self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction, committed at the end, rolled back on an error. On SQLite there is one at a time."""
+        async with _named_errors(), self._writer.begin() as connection:
+            yield connection
+
+    def insert_once(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that leaves rows alone which are already there: what makes a repeated write harmless."""
+        if self.is_sqlite:
+            return sqlite.insert(table).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing()
+
+    async def migrate(self, revision: str = "head") -> None:
+        """Bring the schema up to a revision, all or nothing. Any number of processes may do so at once."""
+        await self._migrate(command.upgrade, revision)
+
+    async def downgrade(self, revision: str) -> None:
+        """Bring the schema down to a revision ("base": to nothing), all or nothing."""
+        await self._migrate(command.downgrade, revision)
+
+    async def schema(self) -> SchemaState:
+        """Where the schema stands. Raises DatabaseUnavailable."""
+        head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+        async with self.read() as connection:
+            current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+        return SchemaState(current=current, head=head or "base")
+
+    async def installation_secret(self, name: str) -> bytes:
+        """32 random bytes that all processes on this database share, made at the first call."""
+        fresh = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        async with self.write() as connection:
+            await connection.execute(self.insert_once(_installation), {"name": name, "value": fresh})
+            query = select(_installation.c.value).where(_installation.c.name == name)
+            value = (await connection.execute(query)).scalar_one()
+        return base64.urlsafe_b64decode(value)
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+    async def _migrate(self, step: Callable[[Config, str], None], revision: str) -> None:
+        def run(connection: Connection) -> None:
+            if not self.is_sqlite:  # SQLite's transaction is a lock by itself: it begins immediate
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            config = _alembic_config()
+            config.attributes["connection"] = connection
+            step(config, revision)
+
+        async def attempt() -> None:
+            async with self.write() as connection:
+                await connection.run_sync(run)
+
+        await _while_busy(attempt, _MIGRATION_PATIENCE_S)
+
+
+def migrations_folder() -> Path:
+    """Where the migrations lie: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "_migrations"
+    return packaged if packaged.is_dir() else package.parent / "migrations"
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def _while_busy(attempt: Callable[[], Awaitable[None]], patience_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while True:
+        try:
+            return await attempt()
+        except DatabaseUnavailable:
+            if loop.time() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def _named_errors() -> AsyncGenerator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        detail = str(getattr(error, "orig", None) or error)
+        raise (DatabaseUnavailable(detail) if _is_transient(error) else DatabaseError(detail)) from error
+    except (OSError, TimeoutError) as error:
+        raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+
+
+def _is_transient(error: SQLAlchemyError) -> bool:
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__ == "TimeoutError"  # the pool had no connection to give
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(_POSTGRES_SHUTTING_DOWN_OR_CONFLICT)
+    words = str(error.orig).lower()
+    busy = any(word in words for word in ("locked", "busy", "disk i/o", "unable to open", "database or disk is full"))
+    return error.connection_invalidated or busy
+
+
+def _driver_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise DatabaseError("database.url: is no URL; e.g. sqlite+aiosqlite:///spillway.db would be right") from error
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+    driver = drivers.get(parsed.get_backend_name())
+    if driver is None:
+        raise DatabaseError(f"database.url: must be SQLite or PostgreSQL, not {parsed.get_backend_name()!r}")
+    parsed = parsed.set(drivername=driver)
+    if driver.startswith("sqlite") and parsed.database in (None, "", ":memory:"):
+        raise DatabaseError("database.url: SQLite needs a file, e.g. sqlite+aiosqlite:///spillway.db")
+    return parsed
+
+
+def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    path = Path(str(url.database))
+    reader = create_async_engine(url, pool_size=4, max_overflow=8, pool_timeout=10)
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
+
+    def connect(dbapi_connection: Any, _record: object) -> None:
+        dbapi_connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+        cursor = dbapi_connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # a reservation that is committed outlives a power cut
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    def private_file(_dialect: object, _record: object, _args: object, _kwargs: object) -> None:
+        # hashes of keys and the installation's secrets are in there: nobody else's business
+        if path.parent.is_dir() and not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    for engine, begin in ((reader, "BEGIN"), (writer, "BEGIN IMMEDIATE")):
+        event.listen(engine.sync_engine, "do_connect", private_file)
+        event.listen(engine.sync_engine, "connect", connect)
+        event.listen(engine.sync_engine, "begin", _beginner(begin))
+    return reader, writer
+
+
+def _beginner(statement: str) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begin
