@@ -1,6 +1,5 @@
 """The chart as Helm and a Kubernetes API server would judge it. Knows no cluster: nothing here is installed."""
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,17 @@ import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
+
+from gateway.settings import (
+    AuthSettings,
+    CacheSettings,
+    ModelSettings,
+    PolicySettings,
+    PriceSettings,
+    ServerSettings,
+    Settings,
+)
+from gateway.settings_check import load_settings
 
 CHART = Path(__file__).parents[2] / "helm" / "spillway"
 CI_VALUES = sorted((CHART / "ci").glob("*.yaml"))
@@ -139,7 +149,7 @@ def test_probes_and_a_writable_tmp_under_a_read_only_root(chart: helm.Chart) -> 
 
 @pytest.mark.parametrize("longest", [30, 899.5, 3600])
 def test_a_stopping_pod_has_time_for_its_longest_answer(chart: helm.Chart, longest: float) -> None:
-    values = {"drainSeconds": 20, "config": {"server": {"request_timeout_s": longest}}}
+    values = {"preStopSeconds": 20, "config": {"server": {"request_timeout_s": longest}}}
     spec = pod_spec(chart, values)
     assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
     assert spec["terminationGracePeriodSeconds"] >= 20 + longest + 5
@@ -209,12 +219,16 @@ def test_names_fit_and_releases_do_not_meet(chart: helm.Chart, release: str) -> 
         ({"replicas": 2}, "replicas: 2 cannot share one SQLite file"),
         ({"ingress": {"enabled": True}}, "ingress.enabled needs ingress.host"),
         (
-            {"ingress": {"enabled": True, "host": "a.example.com"}, "config": {"auth": {"required": False}}},
+            {
+                "ingress": {"enabled": True, "host": "a.example.com"},
+                "config": {"auth": {"required": False, "allow_anonymous_network": True}},
+            },
             "would let anyone spend your provider keys",
         ),
+        ({"config": {"auth": {"required": False}}}, "lets every pod that reaches the Service"),
         (
-            {"existingConfig": {"name": "ours"}, "config": {"models": [{"name": "a", "backend": "hosted"}]}},
-            "would win in silence",
+            {"config": {"models": [{"name": "gpt", "backend": "hosted"}]}},
+            'safe_model of "default" is "large", and config.models names only gpt',
         ),
     ],
 )
@@ -236,7 +250,7 @@ def test_values_that_do_not_go_together_are_refused_in_words(chart: helm.Chart, 
         ({"config": {"models": [{"name": "a", "backend": "azure"}]}}, "backend"),
         ({"persistence": {"size": "lots"}}, "size"),
         ({"service": {"port": 0}}, "port"),
-        ({"drainSeconds": 0}, "drainSeconds"),
+        ({"preStopSeconds": 0}, "preStopSeconds"),
         ({"podSecurityContext": {"runAsUser": 0}}, "podSecurityContext"),
     ],
 )
@@ -245,7 +259,7 @@ def test_the_schema_refuses_what_it_does_not_know(chart: helm.Chart, values: Man
         chart.validate_schema(values)
 
 
-def test_a_value_that_the_schema_does_not_describe_does_not_exist(chart: helm.Chart) -> None:
+def test_a_default_that_the_schema_does_not_describe_does_not_exist(chart: helm.Chart) -> None:
     def undescribed(values: Manifest, schema: Manifest, path: str) -> Iterator[str]:
         for key, value in values.items():
             described = schema.get("properties", {}).get(key)
@@ -254,17 +268,46 @@ def test_a_value_that_the_schema_does_not_describe_does_not_exist(chart: helm.Ch
             elif isinstance(value, dict) and described.get("additionalProperties") is False:
                 yield from undescribed(value, described, f"{path}{key}.")
 
-    schema = copy.deepcopy(chart.schema)
-    assert schema is not None
-    assert list(undescribed(chart.values, schema, "")) == []
+    assert chart.schema is not None
+    assert list(undescribed(chart.values, chart.schema, "")) == []
+
+
+def test_the_schema_of_config_is_the_schema_of_the_gateway(chart: helm.Chart) -> None:
+    """A field that the gateway learns must reach the chart, which would otherwise refuse it."""
+    assert chart.schema is not None
+    config = chart.schema["properties"]["config"]["properties"]
+    of_the_chart = {"server": {"host", "port", "drain_s"}, "": {"database"}}
+    price = config["models"]["items"]["properties"]["price"]["properties"]
+    for name, section, properties in (
+        ("", Settings, config),
+        ("server", ServerSettings, config["server"]["properties"]),
+        ("auth", AuthSettings, config["auth"]["properties"]),
+        ("cache", CacheSettings, config["cache"]["properties"]),
+        ("models", ModelSettings, config["models"]["items"]["properties"]),
+        ("price", PriceSettings, price),
+        ("policies", PolicySettings, config["policies"]["items"]["properties"]),
+    ):
+        assert set(properties) == set(section.model_fields) - of_the_chart.get(name, set()), name
+
+
+@pytest.mark.parametrize("path", [None, CHART / "ci" / "hosted-values.yaml"], ids=["bare", "hosted"])
+def test_the_gateway_understands_the_config_that_the_chart_writes(
+    chart: helm.Chart, path: Path | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "spillway.yaml"
+    file.write_text(one(chart, "ConfigMap", values_of(path) if path else None)["data"]["spillway.yaml"])
+    settings = load_settings(file, serving=False)  # the artifacts' claim is not here
+    assert settings.database_url == "sqlite+aiosqlite:////var/lib/spillway/spillway.db"
+    assert settings.server.drain_s == settings.server.request_timeout_s
+    assert settings.default is not None
 
 
 def test_the_notes_say_what_to_do_next(chart: helm.Chart) -> None:
     notes = chart.render(name="spillway", namespace="llm")["spillway/templates/NOTES.txt"]
-    assert "It knows no model yet" in notes
+    assert "No provider key is given" in notes
     assert "spillway keys create" in notes
     assert "kubectl -n llm port-forward service/spillway 8080:80" in notes
     hosted = values_of(CHART / "ci" / "hosted-values.yaml")
     notes = chart.render(hosted, name="spillway", namespace="llm")["spillway/templates/NOTES.txt"]
-    assert "It knows no model yet" not in notes
+    assert "No provider key is given" not in notes
     assert "https://llm.example.com/v1" in notes

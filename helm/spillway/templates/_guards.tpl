@@ -6,10 +6,17 @@
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "\n\ningress.enabled needs ingress.host: without one the gateway would answer for every name that reaches the controller.\n" -}}
 {{- end -}}
+{{- if and (not .Values.config.auth.required) (not .Values.config.auth.allow_anonymous_network) -}}
+{{- fail "\n\nconfig.auth.required: false lets every pod that reaches the Service spend your provider keys. If that is meant, say so with config.auth.allow_anonymous_network: true.\n" -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.config.auth.required) -}}
 {{- fail "\n\ningress.enabled with config.auth.required: false would let anyone spend your provider keys: set config.auth.required to true.\n" -}}
 {{- end -}}
-{{- if and .Values.existingConfig.name (or .Values.config.models .Values.config.policies) -}}
-{{- fail "\n\nexistingConfig.name and config.models/config.policies are both set: the ConfigMap would win in silence. Keep one.\n" -}}
+{{- $models := list -}}
+{{- range .Values.config.models -}}{{- $models = append $models .name -}}{{- end -}}
+{{- range .Values.config.policies -}}
+{{- if not (has .safe_model $models) -}}
+{{- fail (printf "\n\nconfig.policies: the safe_model of %q is %q, and config.models names only %s. A list in your values replaces the chart's: give both.\n" .name .safe_model (join ", " $models)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
