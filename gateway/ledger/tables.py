@@ -22,6 +22,7 @@ writers = Table(
     Column("stopped_us", BigInteger, comment="set by an orderly stop"),
     Column("place", Text, nullable=False, comment="host, boot and process namespace"),
     Column("process", Text, nullable=False, comment="process id and its start time"),
+    Column("swept_us", BigInteger, comment="when its orphans were settled"),
     comment="Processes that write here: an unsettled attempt of a dead one is an orphan",
 )
 
@@ -30,13 +31,14 @@ requests = Table(
     metadata,
     Column("decision_id", _ID, primary_key=True),
     Column("created_us", BigInteger, nullable=False),
+    Column("writer_id", _ID, ForeignKey("writers.writer_id"), nullable=False),
     Column("tenant_id", _ID, nullable=False),
     Column("key_id", _ID),
     Column("policy", _NAME),
     Column("requested_model", _NAME, nullable=False),
     Column("endpoint", _NAME, nullable=False),
     Column("streamed", Boolean, nullable=False),
-    Column("strategy_id", _ID),
+    Column("strategy_id", _NAME),
     Column("scorer_version", _NAME),
     Column("reference_model", _NAME),
     Column("tags", Text, nullable=False, comment="JSON object of strings"),
@@ -75,7 +77,6 @@ attempts = Table(
     Column("price_version", _ID, comment="NULL: the price was unknown"),
     Index(None, "decision_id"),
     Index(None, "opened_us"),
-    Index(None, "writer_id"),
     comment="One row per call to an upstream, committed before the call is made",
 )
 
