@@ -21,6 +21,10 @@ class BadBackendSpec(RouterError):
         self.model, self.field, self.reason = model, field, reason
 
 
+class BrokenStream(RouterError):
+    """A stream of events, or a chunk in it, is not what its format says."""
+
+
 class BackendError(RouterError):
     """A call to a model failed.
 

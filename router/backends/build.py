@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from router.backends.backend import Backend
+from router.backends.hosted import Hosted
+from router.backends.http import Limits
+from router.backends.openai_compatible import OpenAICompatible
+from router.backends.recorded import Recorded
+from router.backends.resilient import Retrying
+from router.errors import BadBackendSpec
 
 BackendKind = Literal["openai_compatible", "hosted", "recorded"]
 
@@ -40,5 +47,62 @@ class BackendSpec:
 
 
 def build(spec: BackendSpec) -> Backend:
-    """The backend that the spec describes. Raises BadBackendSpec naming the field at fault."""
-    raise NotImplementedError
+    """The backend that the spec describes, retrying once if it says so.
+
+    Raises BadBackendSpec naming the field at fault; ScorerError where a log cannot be read.
+    """
+    if spec.timeout_s <= 0 or spec.connect_timeout_s <= 0:
+        raise BadBackendSpec(spec.model, "timeout_s", "must be above 0 seconds")
+    if any(set("\r\n") & set(name + value) for name, value in spec.extra_headers.items()):
+        raise BadBackendSpec(spec.model, "extra_headers", "must not contain line breaks")
+    if spec.kind == "recorded":
+        return _recorded(spec)
+    called = _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)
+    return Retrying(called, timeout_s=spec.timeout_s) if spec.retry else called
+
+
+def _recorded(spec: BackendSpec) -> Backend:
+    if not spec.logs:
+        raise BadBackendSpec(spec.model, "logs", "a recorded model needs at least one log file to play back")
+    return Recorded(spec.model, spec.logs, recorded_model=spec.recorded_model, replay_latency=spec.replay_latency)
+
+
+def _openai_compatible(spec: BackendSpec) -> Backend:
+    return OpenAICompatible(
+        spec.model,
+        base_url=_checked_url(spec),
+        upstream_model=spec.upstream_model,
+        api_key=spec.api_key,
+        extra_headers=spec.extra_headers,
+        limits=Limits(
+            total_s=spec.timeout_s,
+            connect_s=spec.connect_timeout_s,
+            first_byte_s=spec.first_byte_timeout_s,
+            idle_s=spec.idle_timeout_s,
+            max_bytes=spec.max_reply_bytes,
+        ),
+    )
+
+
+def _hosted(spec: BackendSpec) -> Backend:
+    if not spec.upstream_model:
+        raise BadBackendSpec(spec.model, "upstream_model", "a hosted model needs litellm's name, such as openai/gpt-4o")
+    return Hosted(
+        spec.model,
+        upstream_model=spec.upstream_model,
+        timeout_s=spec.timeout_s,
+        first_byte_timeout_s=spec.first_byte_timeout_s,
+        idle_timeout_s=spec.idle_timeout_s,
+        api_key=spec.api_key,
+        base_url=None if spec.base_url is None else _checked_url(spec),
+        extra_headers=spec.extra_headers,
+    )
+
+
+def _checked_url(spec: BackendSpec) -> str:
+    url = urlsplit(spec.base_url or "")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise BadBackendSpec(spec.model, "base_url", "must be the API's root, such as http://host:8000/v1")
+    if url.username or url.password or url.query or url.fragment:
+        raise BadBackendSpec(spec.model, "base_url", "must have no credentials, query or fragment; use api_key")
+    return url.geturl()
