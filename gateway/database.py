@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 from sqlalchemy.types import Numeric, TypeEngine
 
 from gateway.errors import GatewayError, Unavailable
@@ -105,14 +106,19 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = _driver_url(url)
+        self._url = parsed = _driver_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.name = parsed.render_as_string(hide_password=True)
         if self.is_sqlite:
             self._reader, self._writer = _sqlite_engines(parsed)
         else:
             self._reader = self._writer = create_async_engine(
-                parsed, pool_size=10, max_overflow=10, pool_timeout=5, pool_pre_ping=True, connect_args={"timeout": 5}
+                parsed,
+                pool_size=10,
+                max_overflow=10,
+                pool_timeout=5,
+                pool_pre_ping=True,
+                connect_args={"timeout": 5, "command_timeout": 30},  # a silent network must not hold a request for ever
             )
 
     @asynccontextmanager
@@ -172,9 +178,11 @@ class Database:
             step(config, revision)
 
         async def attempt() -> None:
-            async with self.write() as connection:
+            async with _named_errors(), engine.begin() as connection:
                 await connection.run_sync(run)
 
+        # an index on a large table takes longer than a request's statement may
+        engine = self._writer if self.is_sqlite else create_async_engine(self._url, poolclass=NullPool)
         await _while_busy(attempt, _MIGRATION_PATIENCE_S)
 
 

@@ -1,30 +1,106 @@
 """One request's page in the ledger: its attempts are opened and closed here, and what they cost is summed.
 
-Knows bounds and prices. Knows no queue and no database: it hands finished rows to the writer.
+Knows bounds and prices. Knows no queue and no database: it hands what it made to the writer.
 """
 
+import logging
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
 
-from gateway.ledger.entry import CacheStatus, RequestClosing, RequestStatus, Spent
+from gateway.ledger.alarms import Alarms
+from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_cost, reserve, settle
+from gateway.ledger.bounds import CallBound
+from gateway.ledger.entry import (
+    CacheStatus,
+    ReferenceSource,
+    RequestClosing,
+    RequestRecord,
+    RequestStatus,
+    Spent,
+)
 from router.cascade import Opening
 from router.outcome import Attempt
+from router.pricing import PriceBook
 from scorer.answer import Usage
+
+_log = logging.getLogger("spillway.ledger")
+
+
+class Intake(Protocol):
+    """What a page needs of the writer."""
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """Return once it is committed. Raises LedgerUnavailable."""
+        ...
+
+    def settle(self, settlement: Settlement) -> None:
+        """Queue it."""
+        ...
 
 
 class RequestLog:
-    """What a cascade writes into: router.cascade.AttemptLog for one request. LedgerWriter.log_for makes it."""
+    """What a cascade writes into: router.cascade.AttemptLog for one request. LedgerWriter.log_for makes it.
+
+    output_limit : by model, how many tokens an answer can have at most.
+    """
+
+    def __init__(
+        self,
+        record: RequestRecord,
+        bound: CallBound,
+        prices: PriceBook,
+        output_limits: dict[str, int],
+        intake: Intake,
+        alarms: Alarms,
+    ) -> None:
+        self._record, self._bound, self._prices, self._output_limits = record, bound, prices, output_limits
+        self._intake, self._alarms = intake, alarms
+        self._open: dict[str, Reservation] = {}
+        self._settled: list[tuple[Reservation, Settlement]] = []
 
     @property
     def spent(self) -> Spent:
         """What the attempts closed so far cost."""
-        raise NotImplementedError
+        amounts = [settlement.amount_nanousd for _, settlement in self._settled]
+        return Spent(
+            nanousd=None if None in amounts else sum(amount for amount in amounts if amount is not None),
+            estimated=any(settlement.usage_source == "estimated" for _, settlement in self._settled),
+        )
 
     async def open(self, opening: Opening) -> None:
         """Return once the attempt and its reservation are committed. Raises LedgerUnavailable: do not call then."""
-        raise NotImplementedError
+        now_us = time.time_ns() // 1000
+        price = self._prices.price(opening.model, datetime.fromtimestamp(now_us / 1_000_000, UTC))
+        reservation = Reservation(
+            attempt_id=opening.attempt_id,
+            decision_id=self._record.decision_id,
+            stage=opening.stage,
+            model=opening.model,
+            opened_us=now_us,
+            price=price,
+            reserved_nanousd=reserve(self._bound, price, self._output_limits.get(opening.model)),
+            text_bytes=self._bound.text_bytes,
+        )
+        await self._intake.reserve(reservation)
+        self._open[opening.attempt_id] = reservation
 
     def close(self, attempt: Attempt) -> None:
         """Settle an attempt. Never blocks, never raises; closing twice, or what was never opened, changes nothing."""
-        raise NotImplementedError
+        reservation = self._open.pop(attempt.id, None)
+        if reservation is None:
+            _log.debug("%s is not open: nothing to settle", attempt.id)
+            return
+        settlement = self._settle(attempt, reservation)
+        self._settled.append((reservation, settlement))
+        if settlement.amount_nanousd is None:
+            self._alarms.unknown_price(reservation.model)
+        elif reservation.reserved_nanousd is not None and settlement.amount_nanousd > reservation.reserved_nanousd:
+            self._alarms.over_reservation(
+                attempt.id, reservation.model, settlement.amount_nanousd, reservation.reserved_nanousd
+            )
+        self._intake.settle(settlement)
 
     def closing(
         self,
@@ -33,6 +109,7 @@ class RequestLog:
         cache_status: CacheStatus,
         stop_reason: str | None = None,
         answered: Attempt | None = None,
+        answered_model: str | None = None,
         cached_usage: Usage | None = None,
         saved_nanousd: int | None = None,
     ) -> RequestClosing:
@@ -40,4 +117,40 @@ class RequestLog:
 
         cached_usage, saved_nanousd : of the cache entry, where one answered.
         """
-        raise NotImplementedError
+        reference_nanousd, source = self._reference(answered, cached_usage)
+        return RequestClosing(
+            decision_id=self._record.decision_id,
+            status=status,
+            cache_status=cache_status,
+            stop_reason=stop_reason,
+            answered_attempt=None if answered is None else answered.id,
+            answered_model=answered_model if answered is None else answered.model,
+            saved_nanousd=saved_nanousd,
+            reference_nanousd=reference_nanousd,
+            reference_source=source,
+        )
+
+    def _settle(self, attempt: Attempt, reservation: Reservation) -> Settlement:
+        try:
+            return settle(attempt, reservation)
+        except Exception:  # noqa: BLE001 - whatever an upstream made of its answer, the attempt is written down
+            self._alarms.unforeseen(f"settling {attempt.id}")
+            version = None if reservation.price is None else reservation.price.version
+            ending = Settlement(attempt_id=attempt.id, state=attempt.state, amount_nanousd=None)
+            return replace(ending, **at_bound(reservation.reserved_nanousd, version))
+
+    def _reference(
+        self, answered: Attempt | None, cached_usage: Usage | None
+    ) -> tuple[int | None, ReferenceSource | None]:
+        model = self._record.reference_model
+        if model is None:
+            return None, None
+        usage = cached_usage
+        for reservation, settlement in self._settled:
+            answers = settlement.state in ("accepted", "rejected")
+            if answers and reservation.model == model and settlement.amount_nanousd is not None:
+                return settlement.amount_nanousd, "observed"
+            if answered is not None and answered.id == settlement.attempt_id:
+                usage = settlement.usage
+        cost = None if usage is None else reference_cost(usage, self._prices.price(model))
+        return cost, None if cost is None else "modelled"

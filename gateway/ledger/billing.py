@@ -1,0 +1,217 @@
+"""What an attempt is settled at: priced where its usage is known, else estimated and marked so, else unknown.
+
+Knows usage, prices and endings. Knows no table, no queue and no clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from gateway.ledger.bounds import CallBound
+from router.outcome import Attempt, AttemptState
+from router.pricing import Price, price_of, upper_bound_nanousd
+from scorer.answer import Usage, UsageSource
+
+BOUND = "bound"
+"""The meter of a line that is no count but the reserved upper bound: one piece, at the bound in USD."""
+
+_MOST_TOKENS = 1_000_000_000  # more in one call is a defect of the upstream's, not a usage
+_MOST_NANOUSD = 2**62
+_BYTES_PER_TOKEN = 4  # of usual English text; where nothing better is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One meter of one call. ``rate_usd`` and ``amount_nanousd`` are None where the price is unknown."""
+
+    meter: str
+    quantity: int
+    rate_usd: Decimal | None
+    price_version: str | None
+    amount_nanousd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What is known of an attempt before it is made."""
+
+    attempt_id: str
+    decision_id: str
+    stage: int
+    model: str
+    opened_us: int
+    price: Price | None  # None: unknown
+    reserved_nanousd: int | None  # None: no bound can be proven
+    text_bytes: int = 0  # of the prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How an attempt ended and what it is put down at.
+
+    amount_nanousd : the sum of the lines; None if one of them, or all, are unknown.
+    usage_source : None where nothing may be billed.
+    if_opened : written only if the attempt's row turns out to exist.
+    """
+
+    attempt_id: str
+    state: AttemptState
+    amount_nanousd: int | None
+    lines: tuple[Line, ...] = ()
+    usage: Usage | None = None
+    usage_source: UsageSource | None = None
+    latency_s: float = 0.0
+    first_token_s: float | None = None
+    score: float | None = None
+    threshold: float | None = None
+    finish_reason: str | None = None
+    error_kind: str | None = None
+    error_status: int | None = None
+    if_opened: bool = False
+
+
+def reserve(bound: CallBound, price: Price | None, model_limit: int | None) -> int | None:
+    """The most that a call can cost, in nano-USD; None where the price or a bound on the counts is unknown."""
+    output = bound.output_limit(model_limit)
+    if price is None or output is None or bound.prompt_tokens is None:
+        return None
+    most = upper_bound_nanousd(bound.prompt_tokens, output, bound.choices, price)
+    return most if most < _MOST_NANOUSD else None
+
+
+def settle(attempt: Attempt, reservation: Reservation) -> Settlement:
+    """Put an attempt that has ended down at what is known of it, at the price in force when it was opened."""
+    answer = None if attempt.reply is None else attempt.reply.answer
+    ending = Settlement(
+        attempt_id=attempt.id,
+        state=attempt.state,
+        amount_nanousd=0,
+        latency_s=attempt.latency_s,
+        first_token_s=attempt.first_token_s,
+        score=attempt.score,
+        threshold=attempt.threshold,
+        finish_reason=None if answer is None else answer.finish_reason,
+        error_kind=None if attempt.error is None else type(attempt.error).__name__,
+        error_status=None if attempt.error is None else attempt.error.status,
+    )
+    if _is_free(attempt):
+        return ending
+    usage = _usage(attempt, reservation)
+    if usage is None:
+        return replace(ending, **at_bound(reservation.reserved_nanousd, _version(reservation)))
+    lines = _lines(usage, reservation.price)
+    amount = None if reservation.price is None else _sum(lines)
+    return replace(ending, lines=lines, amount_nanousd=amount, usage=usage, usage_source=usage.source)
+
+
+def at_bound(reserved_nanousd: int | None, price_version: str | None) -> dict[str, Any]:
+    """The fields of a settlement that nothing is known for but that it may be billed: its bound, as an estimate."""
+    if reserved_nanousd is None:
+        return {"amount_nanousd": None, "usage_source": "estimated"}
+    line = Line(
+        meter=BOUND,
+        quantity=1,
+        rate_usd=Decimal(reserved_nanousd).scaleb(-9),
+        price_version=price_version,
+        amount_nanousd=reserved_nanousd,
+    )
+    return {"amount_nanousd": reserved_nanousd, "usage_source": "estimated", "lines": (line,)}
+
+
+def never_sent(attempt_id: str) -> Settlement:
+    """For an attempt whose opening was given up: if its row was committed all the same, it cost nothing."""
+    return Settlement(
+        attempt_id=attempt_id, state="cancelled", amount_nanousd=0, error_kind="never_sent", if_opened=True
+    )
+
+
+def reference_cost(usage: Usage, price: Price | None) -> int | None:
+    """What another model would have cost on the same counts, in nano-USD; None where its price is unknown."""
+    if price is None or not _is_plausible(usage):
+        return None
+    return price_of(usage, price).nanousd
+
+
+def _is_free(attempt: Attempt) -> bool:
+    if attempt.reply is not None:
+        return False
+    if attempt.usage is not None:
+        return attempt.usage.prompt_tokens == attempt.usage.completion_tokens == 0  # never sent
+    return attempt.error is not None and not attempt.error.may_be_billed
+
+
+def _usage(attempt: Attempt, reservation: Reservation) -> Usage | None:
+    told = attempt.usage
+    if told is None and attempt.reply is not None:
+        told = attempt.reply.usage
+    if told is not None and _is_plausible(told):
+        return told
+    return None if attempt.reply is None else _estimate(attempt.reply.body, reservation.text_bytes)
+
+
+def _is_plausible(usage: Usage) -> bool:
+    counts = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_prompt_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+    return all(0 <= count <= _MOST_TOKENS for count in counts)
+
+
+def _estimate(body: Mapping[str, Any], prompt_bytes: int) -> Usage:
+    said = 0
+    choices = body.get("choices")
+    for choice in choices if isinstance(choices, Sequence) and not isinstance(choices, str) else ():
+        message = choice.get("message") if isinstance(choice, Mapping) else None
+        if isinstance(message, Mapping):
+            spoken = {name: message.get(name) for name in ("content", "tool_calls", "reasoning_content")}
+            said += sum(len(orjson.dumps(part, default=str)) for part in spoken.values() if part)
+    return Usage(
+        prompt_tokens=-(-prompt_bytes // _BYTES_PER_TOKEN),
+        completion_tokens=-(-said // _BYTES_PER_TOKEN),
+        source="estimated",
+    )
+
+
+def _lines(usage: Usage, price: Price | None) -> tuple[Line, ...]:
+    if price is None:
+        return _counts(usage)
+    return tuple(
+        Line(
+            meter=item.meter,
+            quantity=item.quantity,
+            rate_usd=item.rate,
+            price_version=item.price_version,
+            amount_nanousd=item.amount_nanousd,
+        )
+        for item in price_of(usage, price).lines
+    )
+
+
+def _counts(usage: Usage) -> tuple[Line, ...]:
+    quantities = {
+        "input": max(0, usage.prompt_tokens - usage.cached_prompt_tokens - usage.cache_write_tokens),
+        "cached_input": usage.cached_prompt_tokens,
+        "cache_write": usage.cache_write_tokens,
+        "output": max(0, usage.completion_tokens - usage.reasoning_tokens),
+        "reasoning": usage.reasoning_tokens,
+    }
+    return tuple(
+        Line(meter=meter, quantity=quantity, rate_usd=None, price_version=None, amount_nanousd=None)
+        for meter, quantity in quantities.items()
+        if quantity
+    )
+
+
+def _sum(lines: Sequence[Line]) -> int | None:
+    amounts = [line.amount_nanousd for line in lines]
+    return None if None in amounts else sum(amount for amount in amounts if amount is not None)
+
+
+def _version(reservation: Reservation) -> str | None:
+    return None if reservation.price is None else reservation.price.version
