@@ -5,7 +5,7 @@ Knows connections, deadlines and sizes. Knows nothing of what is asked and answe
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -101,14 +101,13 @@ class Exchange:
 class Upstream:
     """A pool of connections, opened with the first call. Bound to the event loop of that call."""
 
-    def __init__(self, model: str, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, model: str, url: str, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
+        """secrets : what must not appear in any message."""
         self._model = model
         self._url = url
-        self._headers = {
-            **headers,
-            "accept-encoding": "identity",
-        }  # so that a small answer cannot unfold into a huge one
-        self._secrets = tuple(headers.values())
+        # uncompressed, so that a small answer cannot unfold into a huge one
+        self._headers = {**headers, "accept-encoding": "identity"}
+        self._secrets = secrets
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -136,9 +135,7 @@ class Upstream:
         encoding = response.headers.get("content-encoding", "identity").lower()
         if encoding != "identity":
             exchange.close()
-            raise BackendNonsense(
-                self._model, f"the answer is compressed ({encoding:.20}) although none was asked to be"
-            )
+            raise BackendNonsense(self._model, f"the answer is compressed, unasked ({encoding:.20})")
         return exchange
 
     async def aclose(self) -> None:

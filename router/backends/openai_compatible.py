@@ -47,7 +47,7 @@ class OpenAICompatible:
         self._upstream_model = upstream_model or model
         self._limits = limits
         self._secrets = tuple(filter(None, (api_key, *(extra_headers or {}).values())))
-        self._upstream = Upstream(model, base_url.rstrip("/") + "/chat/completions", headers)
+        self._upstream = Upstream(model, base_url.rstrip("/") + "/chat/completions", headers, self._secrets)
 
     @property
     def model(self) -> str:

@@ -28,7 +28,7 @@ class Recorded:
     def __init__(
         self, model: str, logs: Sequence[Path], *, recorded_model: str | None = None, replay_latency: bool = False
     ) -> None:
-        """Raises ScorerError (BadLogLine, LogUnreadable) if a log cannot be read, BadBackendSpec if it lacks the model."""
+        """Raises ScorerError (BadLogLine, …) if a log cannot be read, BadBackendSpec if the model is not in it."""
         self._model = model
         self._recorded_model = recorded_model or model
         self._replay_latency = replay_latency
@@ -75,7 +75,7 @@ class Recorded:
         return query.answers[self._recorded_model]
 
     def _reply(self, logged: LoggedAnswer, latency_s: float) -> Reply:
-        # where the log says no finish_reason, the client gets one that fits, and the scorer what it was trained on: none
+        # without a logged finish_reason the client gets one that fits; the scorer gets what it was trained on, none
         answer, usage = replace(logged.answer, model=self._model), logged.usage
         finish = answer.finish_reason or ("tool_calls" if answer.tool_calls else "stop")
         message: dict[str, Any] = {"role": "assistant", "content": answer.text or (None if answer.tool_calls else "")}

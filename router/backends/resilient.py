@@ -56,11 +56,12 @@ class Retrying:
                 async for chunk in chunks:
                     began = True
                     yield chunk
-            return
         except BackendError as error:
             if began:
                 raise
             again = await self._once_more(call, error, ends)
+        else:
+            return
         async with aclosing(self._backend.stream(again)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -76,7 +77,7 @@ class Retrying:
         """The call with the time that is left, after the wait; or the error again, where a second try is no use."""
         if not error.retryable or error.may_be_billed:
             raise error
-        # without a word from the upstream: long enough for a worker to restart, spread so that clients do not return as one
+        # without a word from the upstream: a moment for it to recover, spread so that clients do not return as one
         wait_s = 0.2 + 0.3 * self._random_number() if error.retry_after_s is None else error.retry_after_s
         if wait_s > self._longest_wait_s or time.monotonic() + wait_s >= ends:
             raise error
