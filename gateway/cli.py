@@ -113,7 +113,7 @@ def init(
 
 def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Say what is wrong with a configuration, or what it will serve."""
-    from gateway.configure import describe
+    from gateway.describe import describe
     from gateway.settings_check import load_settings
 
     for line in describe(load_settings(config)):

@@ -84,7 +84,7 @@ class ModelSettings(Section):
     timeout_s: float | None = Field(default=None, gt=0)
     context_tokens: int | None = Field(default=None, ge=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
-    capabilities: frozenset[Capability] | None = None  # default: every one, except for ``recorded``
+    capabilities: frozenset[Capability] | None = None  # default: every one, as far as is known
     log: tuple[Path, ...] = ()
     recorded_model: str | None = Field(default=None, min_length=1)  # the log's own name; default: ``name``
 

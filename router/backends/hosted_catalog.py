@@ -81,7 +81,9 @@ def _read(name: str, entry: Mapping[str, Any]) -> KnownModel:
 
 def _price(name: str, entry: Mapping[str, Any]) -> Price | None:
     rates: dict[Meter, Decimal] = {
-        meter: Decimal(entry[field]) * _MILLION for meter, field in _RATES.items() if _is_rate(entry.get(field))
+        meter: (Decimal(entry[field]) * _MILLION).normalize()
+        for meter, field in _RATES.items()
+        if _is_rate(entry.get(field))
     }
     if "input" not in rates or "output" not in rates or not any(rates.values()):
         return None

@@ -1,0 +1,135 @@
+"""The composition root: the one place where everything is put together, started and stopped.
+
+Knows what is made of what and in which order it begins and ends. Knows how nothing works.
+"""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.auth import Authenticator
+from gateway.cache.memory import MemoryCache
+from gateway.completion import Completions
+from gateway.database import Database
+from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
+from gateway.keys import KeyStore
+from gateway.ledger.reports import Reports
+from gateway.ledger.writer import LedgerWriter
+from gateway.ledger_metrics import LedgerMetrics
+from gateway.models import backends_of, output_limits
+from gateway.policies import load_policies
+from gateway.prices import price_book
+from gateway.routes.chat import PATH as CHAT
+from gateway.routes.chat import ChatCompletions
+from gateway.routes.decisions import decisions_router
+from gateway.routes.health import health_router
+from gateway.routes.models import models_router
+from gateway.routes.observed import Observed, request_id
+from gateway.routes.refusals import error_response
+from gateway.settings import Settings
+from gateway.telemetry import Telemetry
+from router.cascade import Cascade
+
+_log = logging.getLogger("spillway")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway as an ASGI application. Its lifespan opens the database, the ledger and the cache, and closes them.
+
+    Raises ConfigError where strategies, scorers, prices or logs do not fit the configuration.
+    """
+    policies = load_policies(settings)
+    prices = price_book(settings)
+    backends = backends_of(settings)
+    database = Database(settings.database_url)
+    ledger = LedgerWriter(database, prices, output_limits=output_limits(settings))
+    telemetry = Telemetry()
+    telemetry.register(LedgerMetrics(ledger))
+    authenticator = Authenticator(KeyStore(database) if settings.auth.required else None)
+    serving: list[Completions] = []  # empty until the lifespan has begun and after it has ended
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(database.dispose)
+            for backend in backends.values():
+                stack.push_async_callback(backend.aclose)
+            await database.migrate()
+            cache = _cache(settings)
+            secret = await database.installation_secret("cache")
+            await ledger.start()
+            stack.push_async_callback(ledger.stop)
+            serving.append(
+                Completions(
+                    policies=policies,
+                    cascade=Cascade(backends),
+                    ledger=ledger,
+                    cache=cache,
+                    cache_secret=secret,
+                    telemetry=telemetry,
+                )
+            )
+            stack.callback(serving.clear)
+            _log.info("ready", extra={"fields": {"models": policies.names}})
+            yield
+
+    def completions() -> Completions:
+        if not serving:
+            raise Unavailable("The gateway is starting or stopping.", headers={"retry-after": "1"})
+        return serving[0]
+
+    app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.router.routes.append(
+        Route(CHAT, ChatCompletions(completions, authenticator, settings.server), methods=["POST"])
+    )
+    app.include_router(models_router(policies, authenticator, created=int(time.time())))
+    app.include_router(decisions_router(Reports(database), authenticator))
+    app.include_router(health_router(database, telemetry, lambda: None if serving else "starting or stopping"))
+    app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
+    _add_error_handlers(app)
+    return app
+
+
+def _cache(settings: Settings) -> MemoryCache | None:
+    if not settings.cache.enabled:
+        return None
+    return MemoryCache(
+        max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_bytes, ttl_s=settings.cache.ttl_s
+    )
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def answering(named: Callable[[Request, Exception], RequestError]) -> Callable[..., Awaitable[Response]]:
+        async def handler(request: Request, error: Exception) -> Response:
+            return error_response(named(request, error), request_id(request.scope))
+
+        return handler
+
+    app.add_exception_handler(RequestError, answering(lambda _request, error: _own(error)))
+    app.add_exception_handler(RequestValidationError, answering(lambda _request, error: _invalid(error)))
+    app.add_exception_handler(HTTPException, answering(_unserved))
+
+
+def _own(error: Exception) -> RequestError:
+    assert isinstance(error, RequestError)  # noqa: S101 (registered for these only)
+    return error
+
+
+def _invalid(error: Exception) -> RequestError:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("",), "msg": "is wrong"}
+    param = str(first["loc"][-1])
+    return InvalidRequest(f"{param}: {first['msg']}.", param=param, code="invalid_parameter")
+
+
+def _unserved(request: Request, error: Exception) -> RequestError:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        said = f"{request.method} is not served on {request.url.path}."
+        return MethodNotAllowed(said, headers=error.headers)
+    return NotFound(f"There is no {request.method} {request.url.path} here.", code="unknown_url")

@@ -1,0 +1,280 @@
+"""The one way of a completion: cache, policy, cascade, ledger, cache again.
+
+Knows the order of these steps and who must hear of what. Knows no HTTP: the routes that serve completions, and nobody
+else, call it.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.auth import ANONYMOUS
+from gateway.cache.cache import Cache, CacheEntry
+from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
+from gateway.keys import Caller
+from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent
+from gateway.ledger.request_log import RequestLog
+from gateway.ledger.writer import LedgerWriter
+from gateway.policies import Choice, PolicyBook
+from gateway.telemetry import Telemetry
+from gateway.upstream_errors import refusal
+from router.backends.backend import Call, Chunk
+from router.cascade import Cascade, Opening
+from router.outcome import Attempt, Outcome
+from scorer.answer import Query, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """What a client asks for. body : as it came, without ``model``, ``stream`` and ``stream_options``."""
+
+    query: Query
+    model: str
+    body: Mapping[str, Any]
+    endpoint: str
+    stream: bool = False
+    include_usage: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Who answers and why, as far as it is known. None: not known yet, or not applicable.
+
+    tier : 1-based.   spent : all attempts of the request together.
+    """
+
+    id: str
+    created: datetime
+    policy: str | None
+    strategy_id: str | None
+    cache: CacheStatus
+    model: str
+    tier: int | None = None
+    score: float | None = None
+    threshold: float | None = None
+    stop_reason: str | None = None
+    spent: Spent | None = None
+
+    @property
+    def chat_id(self) -> str:
+        """The id of the completion object, by which the decision can be found again."""
+        return "chatcmpl-" + self.id.removeprefix("dec_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole answer. body : the model's chat.completion object.   live : its chunks have already gone out."""
+
+    decision: Decision
+    body: Mapping[str, Any]
+    usage: Usage | None
+    live: bool = False
+
+
+class Completions:
+    """Everything that answering takes, put together once by the composition root.
+
+    cache : None where caching is off altogether.   cache_secret : see ``gateway.cache.rules.cache_key``.
+    """
+
+    def __init__(
+        self,
+        *,
+        policies: PolicyBook,
+        cascade: Cascade,
+        ledger: LedgerWriter,
+        cache: Cache | None,
+        cache_secret: bytes,
+        telemetry: Telemetry,
+    ) -> None:
+        self._policies, self._cascade, self._ledger = policies, cascade, ledger
+        self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
+
+    async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
+        """Answer a request: a Decision and Chunks if the answer is streamed live, then exactly one Completion.
+
+        Raises RequestError if nobody answers, possibly after chunks. Closing the generator hangs up on the upstream
+        and settles its attempt as cancelled.
+        """
+        choice = self._policies.choose(request.model, request.body)
+        record = _record(request, caller, choice)
+        key = self._key(request, caller, choice)
+        entry = None if key is None else await self._lookup(key, choice)
+        status: CacheStatus = "DISABLED" if key is None else "MISS" if entry is None else "HIT"
+        self._telemetry.looked_up(choice.policy, status)
+        await self._ledger.open_request(record)
+        page = _Page(self._ledger.log_for(record, request.body), choice, self._telemetry)
+        if entry is not None:
+            yield self._cached(record, choice, entry, page)
+            return
+        draft = Decision(
+            id=record.decision_id,
+            created=record.created,
+            policy=choice.policy,
+            strategy_id=record.strategy_id,
+            cache=status,
+            model=choice.strategy.stages[-1].model,
+        )
+        async with aclosing(self._answer(request, choice, page, draft)) as events:
+            async for event in events:
+                if isinstance(event, Completion) and key is not None:
+                    await self._keep(key, choice, event)
+                yield event
+
+    async def _answer(
+        self, request: ChatRequest, choice: Choice, page: "_Page", draft: Decision
+    ) -> AsyncGenerator[Decision | Chunk | Completion]:
+        """Run the cascade; whatever happens, the ledger hears how the request ended."""
+        outcome: Outcome | None = None
+        live = False
+        call = Call(request_id=request.query.id, body=request.body)
+        running = self._cascade.run(request.query, call, choice.strategy, choice.scorer, page, live=request.stream)
+        try:
+            async with aclosing(running) as events:
+                async for event in events:
+                    if isinstance(event, Outcome):
+                        outcome = event
+                        continue
+                    if not live:
+                        live = True
+                        yield replace(draft, model=page.model, tier=choice.tier(page.model))
+                    yield event
+        except Exception:
+            self._close(page, None, draft, choice, "failed")
+            raise
+        except BaseException:  # the client went away, or the process goes
+            self._close(page, outcome, draft, choice, "cancelled")
+            raise
+        self._close(page, outcome, draft, choice, "failed")
+        if outcome is None or outcome.answered is None or outcome.answered.reply is None:
+            raise refusal(outcome)
+        yield _completion(outcome, outcome.answered, choice, page, draft, live=live)
+
+    def _close(
+        self, page: "_Page", outcome: Outcome | None, draft: Decision, choice: Choice, otherwise: RequestStatus
+    ) -> None:
+        """otherwise : the status if there is no outcome, or one without an answer."""
+        answered = outcome.answered if outcome is not None and outcome.stop_reason != "failed" else None
+        stop_reason = outcome.stop_reason if outcome is not None else otherwise
+        status = "answered" if answered is not None else otherwise
+        self._ledger.close_request(
+            page.log.closing(status=status, cache_status=draft.cache, stop_reason=stop_reason, answered=answered)
+        )
+        self._telemetry.decided(choice.policy, choice.tier(answered.model) if answered else None, stop_reason)
+
+    def _key(self, request: ChatRequest, caller: Caller, choice: Choice) -> str | None:
+        if self._cache is None or why_not_read(request.body, choice.cache) is not None:
+            return None
+        scope = CacheScope(
+            tenant_id=caller.tenant_id,
+            endpoint=request.endpoint,
+            policy=choice.policy,
+            strategy_id=choice.strategy.id,
+            scorer_version=choice.scorer.version if choice.scorer else None,
+        )
+        return cache_key(self._cache_secret, scope, request.body)
+
+    async def _lookup(self, key: str, choice: Choice) -> CacheEntry | None:
+        entry = await self._cache.get(key) if self._cache is not None else None
+        if entry is None:
+            return None
+        version = choice.scorer.version if choice.scorer else None
+        return entry if why_not_serve(entry, choice.strategy.stages, version) is None else None
+
+    def _cached(self, record: RequestRecord, choice: Choice, entry: CacheEntry, page: "_Page") -> Completion:
+        self._ledger.close_request(
+            page.log.closing(
+                status="cached",
+                cache_status="HIT",
+                answered_model=entry.model,
+                cached_usage=entry.usage,
+                saved_nanousd=entry.cost_nanousd,
+            )
+        )
+        self._telemetry.decided(choice.policy, choice.tier(entry.model), "cached")
+        decision = Decision(
+            id=record.decision_id,
+            created=record.created,
+            policy=choice.policy,
+            strategy_id=record.strategy_id,
+            cache="HIT",
+            model=entry.model,
+            tier=choice.tier(entry.model),
+            score=entry.score,
+            stop_reason="cached",
+            spent=Spent(),
+        )
+        return Completion(decision=decision, body=entry.json(), usage=entry.usage)
+
+    async def _keep(self, key: str, choice: Choice, completion: Completion) -> None:
+        decision = completion.decision
+        if self._cache is None or why_not_keep(completion.body, decision.stop_reason or "") is not None:
+            return
+        entry = CacheEntry(
+            body=orjson.dumps(completion.body),
+            model=decision.model,
+            usage=completion.usage,
+            score=decision.score,
+            scorer_version=choice.scorer.version if choice.scorer else None,
+            strategy_id=choice.strategy.id,
+            cost_nanousd=decision.spent.nanousd if decision.spent else None,
+            created_unix_s=time.time(),
+        )
+        await self._cache.put(key, entry)
+
+
+class _Page:
+    """A request's page in the ledger, and what the metrics hear of it."""
+
+    def __init__(self, log: RequestLog, choice: Choice, telemetry: Telemetry) -> None:
+        self.log, self._choice, self._telemetry = log, choice, telemetry
+        self.model = ""  # whose call was opened last
+
+    async def open(self, opening: Opening) -> None:
+        # tiers that cannot serve this request were left out, and count nevertheless
+        await self.log.open(replace(opening, stage=self._choice.tier(opening.model) - 1))
+        self.model = opening.model
+
+    def close(self, attempt: Attempt) -> None:
+        before = self.log.spent.nanousd
+        self.log.close(attempt)
+        after = self.log.spent.nanousd
+        self._telemetry.attempted(attempt, None if before is None or after is None else after - before)
+
+
+def _record(request: ChatRequest, caller: Caller, choice: Choice) -> RequestRecord:
+    return RequestRecord(
+        decision_id=request.query.id,
+        created=datetime.now(UTC),
+        tenant_id=caller.tenant_id,
+        key_id=None if caller is ANONYMOUS else caller.key_id,
+        policy=choice.policy,
+        requested_model=request.model,
+        endpoint=request.endpoint,
+        streamed=request.stream,
+        strategy_id=choice.strategy.id,
+        scorer_version=choice.scorer.version if choice.scorer else None,
+        reference_model=choice.strategy.reference_model,
+    )
+
+
+def _completion(
+    outcome: Outcome, answered: Attempt, choice: Choice, page: _Page, draft: Decision, *, live: bool
+) -> Completion:
+    reply = answered.reply
+    assert reply is not None  # noqa: S101 (the caller has looked)
+    decision = replace(
+        draft,
+        model=answered.model,
+        tier=choice.tier(answered.model),
+        score=answered.score,
+        threshold=answered.threshold,
+        stop_reason=outcome.stop_reason,
+        spent=page.log.spent,
+    )
+    return Completion(decision=decision, body=reply.body, usage=reply.usage, live=live)

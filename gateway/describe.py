@@ -1,0 +1,55 @@
+"""`spillway check-config`: what a configuration will serve, in words.
+
+Loads everything that serving loads, so that what passes here starts there. Calls no model and touches no database.
+"""
+
+from collections.abc import Iterator
+
+from gateway.models import backends_of
+from gateway.policies import Policy, PolicyBook, load_policies
+from gateway.prices import price_book
+from gateway.settings import Settings
+from router.pricing import Price
+
+
+def describe(settings: Settings) -> Iterator[str]:
+    """Line by line. Raises ConfigError for what cannot be served."""
+    policies, prices = load_policies(settings), price_book(settings)
+    backends_of(settings)
+    server = settings.server
+    yield f"{settings.path} is right. It serves on http://{server.host}:{server.port}"
+    yield f"  keys {'required' if settings.auth.required else 'not required'}, cache {_cache(settings)}"
+    yield "models"
+    for model in settings.models:
+        where = f" at {model.base_url}" if model.base_url else ""
+        yield f"  {model.name}: {model.backend}{where}, {_price(prices.price(model.name))}"
+    yield "policies"
+    yield from _policies(policies)
+
+
+def _cache(settings: Settings) -> str:
+    return f"of {settings.cache.max_entries} entries" if settings.cache.enabled else "off"
+
+
+def _price(price: Price | None) -> str:
+    if price is None:
+        return "price unknown: its costs will be recorded as unknown; give it a `price`"
+    return f"{price.rates['input']:f} USD in and {price.rates['output']:f} USD out per million tokens"
+
+
+def _policies(policies: PolicyBook) -> Iterator[str]:
+    for policy in policies:
+        named = f"cascade/{policy.name}{', auto' if policies.default == policy.name else ''}"
+        yield f"  {named}: {_strategy(policy)}"
+    if policies.default is None:
+        yield "  auto is not served: there is no policy"
+
+
+def _strategy(policy: Policy) -> str:
+    if policy.strategy is None:
+        return f"observes; {policy.safe_model} answers"
+    stages = " → ".join(
+        stage.model if stage.threshold is None else f"{stage.model} (score ≥ {stage.threshold:.3f})"
+        for stage in policy.strategy.stages
+    )
+    return f"{stages}; {policy.safe_model} answers where no score can be given"

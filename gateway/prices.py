@@ -1,0 +1,48 @@
+"""What each configured model costs: as the configuration says, else as its price list says, else as is known of it.
+
+Knows which source comes first. Knows no rate itself; a model that no source prices stays without a price.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.settings import ModelSettings, Settings
+from router.backends.hosted_catalog import known_price
+from router.errors import PriceError
+from router.pricing import Price, PriceBook
+
+
+def price_book(settings: Settings) -> PriceBook:
+    """The prices of all configured models, under their configured names. Raises ConfigError."""
+    listed = PriceBook()
+    if settings.prices is not None:
+        try:
+            listed = PriceBook.load(settings.locate(settings.prices))
+        except PriceError as error:
+            raise settings.refuse(("prices",), str(error)) from error
+    found: list[Price] = []
+    for n, model in enumerate(settings.models):
+        try:
+            found.extend(_prices(model, listed))
+        except PriceError as error:
+            raise settings.refuse(("models", n, "price"), str(error)) from error
+    return PriceBook(found)
+
+
+def _prices(model: ModelSettings, listed: PriceBook) -> Iterable[Price]:
+    if model.price is not None:
+        return (
+            Price.flat(
+                model.name,
+                input_usd_per_mtok=model.price.input_usd_per_mtok,
+                output_usd_per_mtok=model.price.output_usd_per_mtok,
+                cached_input_usd_per_mtok=model.price.cached_input_usd_per_mtok,
+                source="the configuration",
+            ),
+        )
+    for name in (model.name, model.upstream_model, model.recorded_model):
+        named = [replace(price, model=model.name) for price in listed if price.model == name]
+        if named:
+            return named
+    known = known_price(model.upstream_model or model.name) if model.backend == "hosted" else None
+    return () if known is None else (replace(known, model=model.name),)

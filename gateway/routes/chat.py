@@ -1,0 +1,129 @@
+"""POST /v1/chat/completions, as a whole body or as a stream.
+
+Knows bodies, headers, deadlines and clients that go away. How an answer comes about is in ``gateway/completion.py``.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.auth import Authenticator
+from gateway.completion import ChatRequest, Completion, Completions, Decision
+from gateway.errors import InternalError, RequestError, UpstreamFailed
+from gateway.keys import Caller
+from gateway.routes.body import read_body
+from gateway.routes.headers import decision_fields, decision_headers
+from gateway.routes.observed import notes, request_id
+from gateway.routes.refusals import JSON, error_response
+from gateway.routes.stream import EventStream
+from gateway.routes.wire import parse_chat, render_completion
+from gateway.settings import ServerSettings
+from router.backends.backend import Chunk
+
+PATH = "/v1/chat/completions"
+
+
+class ChatCompletions:
+    """The endpoint, as a bare ASGI application: an answer passes through nothing that it does not need.
+
+    completions : those that serve at the moment. Raises Unavailable.
+    """
+
+    def __init__(
+        self, completions: Callable[[], Completions], authenticator: Authenticator, settings: ServerSettings
+    ) -> None:
+        self._completions, self._authenticator, self._settings = completions, authenticator, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or notice that nobody waits for the answer any more."""
+        headers = Headers(scope=scope)
+        try:
+            caller = await self._authenticator.caller(headers.get("authorization"), headers.get("origin"))
+            raw = await read_body(scope, receive, self._settings.max_body_bytes)
+            request = parse_chat(raw, request_id(scope), PATH)
+        except RequestError as error:
+            await error_response(error, request_id(scope))(scope, receive, send)
+            return
+        except ClientDisconnect:
+            notes(scope)["client_gone"] = True
+            return
+        notes(scope).update(key_id=caller.key_id, requested_model=request.model[:128], stream=request.stream)
+        answering = self._stream if request.stream else self._whole
+        if not await _unless_gone(answering(request, caller, scope, receive, send), receive):
+            notes(scope)["client_gone"] = True
+
+    async def _whole(self, request: ChatRequest, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        response: Response | None = None
+        try:
+            async for item in self._items(request, caller, scope):
+                if isinstance(item, Completion):
+                    headers = decision_headers(item.decision)
+                    response = Response(orjson.dumps(render_completion(item)), headers=headers, media_type=JSON)
+        except RequestError as error:
+            response = error_response(error, request.query.id)
+        if response is None:
+            raise InternalError("A completion ended without an answer.")
+        await response(scope, receive, send)
+
+    async def _stream(self, request: ChatRequest, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        stream = EventStream(scope, receive, send, request)
+        async with stream.kept_alive(self._settings):
+            try:
+                async for item in self._items(request, caller, scope):
+                    await stream.take(item)
+            except RequestError as error:
+                notes(scope)["error"] = error.code
+                await stream.fail(error)
+
+    async def _items(
+        self, request: ChatRequest, caller: Caller, scope: Scope
+    ) -> AsyncGenerator[Decision | Chunk | Completion]:
+        """What the completion yields, within the deadline of a whole request."""
+        limit = self._settings.request_timeout_s
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit
+        async with aclosing(self._completions().complete(request, caller)) as events:
+            while True:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        item = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise _too_slow(limit) from None
+                if isinstance(item, Completion):
+                    notes(scope).update(decision_fields(item.decision))
+                yield item
+
+
+def _too_slow(seconds: float) -> UpstreamFailed:
+    said = f"There was no whole answer within the {seconds:g} seconds that this gateway gives a request."
+    return UpstreamFailed(said, status=504, code="request_timeout", headers={"x-should-retry": "false"})
+
+
+async def _unless_gone(work: Coroutine[Any, Any, None], receive: Receive) -> bool:
+    """Do the work, or stop it as soon as the client goes away. Whether it was done."""
+    doing = asyncio.create_task(work)
+    watching = asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait({doing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            await doing
+            return True
+        return False
+    finally:
+        doing.cancel()
+        watching.cancel()
+        await asyncio.wait({doing, watching})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

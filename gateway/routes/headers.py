@@ -1,0 +1,44 @@
+"""The headers in which an answer tells how it came about.
+
+Knows their names and that nothing in a value may end a header. Makes no decision.
+"""
+
+import re
+from collections.abc import Iterator
+
+from gateway.completion import Decision
+
+_UNSAFE = re.compile(r"[^\x20-\x7e]")
+
+
+def safe(value: str) -> str:
+    """A value that cannot begin another header, whatever it came from."""
+    return _UNSAFE.sub("?", value)
+
+
+def decision_headers(decision: Decision) -> dict[str, str]:
+    """What is known of a decision when headers go out; what is not known yet, or does not apply, is left out."""
+    shown = {name: f"{value:.6f}" if isinstance(value, float) else str(value) for name, value in _known(decision)}
+    headers = {"x-spillway-" + name.replace("_", "-"): safe(value) for name, value in shown.items()}
+    return {"x-request-id": decision.id} | headers
+
+
+def decision_fields(decision: Decision) -> dict[str, str | int | float]:
+    """The same for a stream whose headers had to go out before the decision was known."""
+    return dict(_known(decision))
+
+
+def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
+    values: dict[str, str | int | float | None] = {
+        "decision_id": decision.id,
+        "policy": decision.policy,
+        "strategy": decision.strategy_id,
+        "model": decision.model,
+        "tier": decision.tier,
+        "score": decision.score,
+        "threshold": decision.threshold,
+        "stop_reason": decision.stop_reason,
+        "cache": decision.cache,
+        "cost_usd": decision.spent.usd if decision.spent else None,
+    }
+    return ((name, value) for name, value in values.items() if value is not None)

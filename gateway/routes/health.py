@@ -1,0 +1,52 @@
+"""/healthz, /readyz and /metrics: for those who run the gateway, not for those who call it.
+
+None of them calls a model; /healthz touches nothing at all, so that a database that is away restarts no process.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from fastapi import APIRouter, Response
+
+from gateway.database import Database, DatabaseError, DatabaseUnavailable
+from gateway.routes.refusals import JSON
+from gateway.telemetry import Telemetry
+
+_PATIENCE_S = 2.0
+
+
+def health_router(database: Database, telemetry: Telemetry, why_not_ready: Callable[[], str | None]) -> APIRouter:
+    """why_not_ready : what stands against taking requests besides the database; None if nothing does."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        """Requests can be served: the database answers and its schema is this version's."""
+        checks = {"gateway": why_not_ready() or "ok", "database": await _database(database)}
+        ready = all(state == "ok" for state in checks.values())
+        body = {"status": "ready" if ready else "not ready", "checks": checks}
+        return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+async def _database(database: Database) -> str:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            schema = await database.schema()
+    except TimeoutError:
+        return f"does not answer within {_PATIENCE_S:g} s"
+    except (DatabaseError, DatabaseUnavailable):
+        return "does not answer"
+    return "ok" if schema.at_head else f"stands at {schema.current}, this version needs {schema.head}"

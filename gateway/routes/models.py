@@ -1,0 +1,35 @@
+"""GET /v1/models and /v1/models/{id}: every name that can be asked for."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.auth import Authenticator
+from gateway.errors import ModelNotFound
+from gateway.policies import PolicyBook
+from gateway.routes.callers import caller_of
+
+
+def models_router(policies: PolicyBook, authenticator: Authenticator, created: int) -> APIRouter:
+    """created : Unix seconds, told as every model's date of birth, for clients that insist on one."""
+    router = APIRouter(tags=["models"])
+
+    def entry(name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": created, "owned_by": "spillway"}
+
+    @router.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        """All of them: `auto`, the policies, the models."""
+        await caller_of(request, authenticator)
+        return {"object": "list", "data": [entry(name) for name in policies.names]}
+
+    @router.get("/v1/models/{name:path}")
+    async def model(request: Request, name: str) -> dict[str, Any]:
+        """One of them."""
+        await caller_of(request, authenticator)
+        if name not in policies.names:
+            there_are = ", ".join(policies.names)
+            raise ModelNotFound(f"The model {name!r} does not exist here; there are: {there_are}.", param="model")
+        return entry(name)
+
+    return router

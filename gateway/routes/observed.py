@@ -1,0 +1,83 @@
+"""Around every request: its id, its access log line, its metrics, and an answer even where the gateway has a defect.
+
+Knows when a request begins and ends. Logs no header, no query string and no body.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import InternalError
+from gateway.routes.refusals import error_response
+from gateway.telemetry import Stopwatch, Telemetry, access
+from router.ids import new_id
+
+_defects = logging.getLogger("spillway.defects")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+def request_id(scope: Scope) -> str:
+    """The id of this request, which is that of its decision too."""
+    return str(scope["state"]["request_id"])
+
+
+def notes(scope: Scope) -> dict[str, Any]:
+    """What the access log is to say of this request besides what it says of every one."""
+    noted: dict[str, Any] = scope["state"]["notes"]
+    return noted
+
+
+class Observed:
+    """The outermost ASGI application."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, *, access_log: bool) -> None:
+        self._app, self._telemetry, self._access_log = app, telemetry, access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope["state"] = dict(scope.get("state") or {})
+        state |= {"request_id": new_id("dec"), "notes": {}}
+        status = 0
+
+        async def noticing(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        watch = Stopwatch()
+        self._telemetry.request_began()
+        try:
+            await self._app(scope, receive, noticing)
+        except Exception:
+            _defects.exception("a request failed inside the gateway", extra={"fields": {"id": request_id(scope)}})
+            if status:
+                raise  # too late for words: the server cuts the connection, so nobody takes the part for the whole
+            await error_response(InternalError(_SORRY), request_id(scope))(scope, receive, noticing)
+        finally:
+            self._telemetry.request_ended(_endpoint(scope), status or 499, watch.seconds)
+            if self._access_log and scope["path"] not in _QUIET:
+                access.info("request", extra={"fields": _line(scope, status, watch.seconds)})
+
+
+_SORRY = "The gateway has failed within. Its log says more under this response's x-request-id."
+
+
+def _endpoint(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "")) or "unmatched"
+
+
+def _line(scope: Scope, status: int, seconds: float) -> Mapping[str, Any]:
+    said = {
+        "id": request_id(scope),
+        "method": scope["method"],
+        "endpoint": _endpoint(scope),
+        "status": status or 499,  # the client went away before there was a status
+        "ms": round(seconds * 1000, 1),
+    }
+    return said | {name: value for name, value in notes(scope).items() if name not in said}

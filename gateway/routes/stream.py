@@ -1,0 +1,120 @@
+"""A response of server-sent events: headers held until the decision is known, a sign of life while it is not.
+
+Knows timing and the order of things on the wire. Whether the headers went out before the decision was known decides
+where the decision and a late error travel: in headers and status, or in the events.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.completion import ChatRequest, Completion, Decision
+from gateway.errors import RequestError
+from gateway.routes.headers import decision_fields, decision_headers, safe
+from gateway.routes.refusals import error_object, error_response
+from gateway.routes.sse import DONE, KEEP_ALIVE, ChunkWriter, event
+from gateway.routes.wire import render_usage
+from gateway.settings import ServerSettings
+from router.backends.backend import Chunk
+
+_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class EventStream:
+    """One stream to one client. Give it what a completion yields with ``take``, or its error with ``fail``."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request: ChatRequest) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._request = request
+        self._writer: ChunkWriter | None = None
+        self._started = False
+        self._held_too_long = False
+        self._content = asyncio.Event()  # set once the client has something to read, or will never have
+        self._one_at_a_time = asyncio.Lock()
+
+    @asynccontextmanager
+    async def kept_alive(self, settings: ServerSettings) -> AsyncGenerator[None]:
+        """Hold headers for a while, then send them and comment lines until content comes."""
+        alive = asyncio.create_task(self._keep_alive(settings.hold_headers_s, settings.keep_alive_s))
+        try:
+            yield
+        finally:
+            alive.cancel()
+            await asyncio.wait({alive})
+
+    async def take(self, item: Decision | Chunk | Completion) -> None:
+        """Send what there is to send."""
+        self._content.set()
+        if isinstance(item, Decision):
+            await self._start(item)
+        elif isinstance(item, Chunk):
+            await self._chunk(item)
+        else:
+            await self._completion(item)
+
+    async def fail(self, error: RequestError) -> None:
+        """Say that there is no answer, or not all of one."""
+        self._content.set()
+        async with self._one_at_a_time:
+            if not self._started:
+                await error_response(error, self._request.query.id)(self._scope, self._receive, self._send)
+                return
+            await self._body(event(error_object(error)), more=False)
+
+    async def _start(self, decision: Decision) -> None:
+        usage = self._request.include_usage
+        self._writer = ChunkWriter(
+            chat_id=decision.chat_id,
+            created=int(decision.created.timestamp()),
+            model=decision.model,
+            include_usage=usage,
+        )
+        async with self._one_at_a_time:
+            if self._held_too_long:
+                self._writer.announce(decision_fields(decision))
+            else:
+                await self._headers(decision_headers(decision))
+
+    async def _chunk(self, chunk: Chunk) -> None:
+        rendered = self._writer.live(chunk.body) if self._writer is not None and chunk.body is not None else None
+        if rendered is not None:
+            await self._body(rendered)
+
+    async def _completion(self, completion: Completion) -> None:
+        if self._writer is None:
+            await self._start(completion.decision)
+        assert self._writer is not None  # noqa: S101 (_start has made it)
+        pieces = [] if completion.live else list(self._writer.whole(completion.body))
+        if self._request.include_usage:
+            pieces.append(self._writer.usage(render_usage(completion)))
+        await self._body(b"".join([*pieces, DONE]), more=False)
+
+    async def _keep_alive(self, hold_s: float, every_s: float) -> None:
+        if await self._content_within(hold_s):
+            return
+        async with self._one_at_a_time:
+            if self._content.is_set():
+                return
+            self._held_too_long = True
+            await self._headers({"x-request-id": safe(self._request.query.id)})
+            await self._body(KEEP_ALIVE)
+        while not await self._content_within(every_s):
+            async with self._one_at_a_time:
+                await self._body(KEEP_ALIVE)
+
+    async def _content_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._content.wait()
+        except TimeoutError:
+            return False
+
+    async def _headers(self, headers: dict[str, str]) -> None:
+        self._started = True
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (_HEADERS | headers).items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+
+    async def _body(self, data: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})

@@ -1,0 +1,135 @@
+"""What can be measured from outside: Prometheus metrics and structured access logs.
+
+Knows metric names and labels, all of them bounded by the configuration: no key, no user, no text of a prompt or answer
+is ever a label or a log field.
+"""
+
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
+
+from router.outcome import Attempt
+
+_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+
+access = logging.getLogger("spillway.access")
+
+
+class Telemetry:
+    """The metrics of one gateway, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("endpoint", "status")
+        self._requests = self._counter("spillway_requests", "Requests by endpoint and HTTP status", *labels)
+        self._request_seconds = self._histogram(
+            "spillway_request_seconds", "From the first byte of a request to the last of its response", "endpoint"
+        )
+        self._in_flight = Gauge("spillway_requests_in_flight", "Requests under way", registry=self.registry)
+        self._decisions = self._counter(
+            "spillway_decisions",
+            "Answered and failed requests by how they were decided",
+            "policy",
+            "tier",
+            "stop_reason",
+        )
+        self._cache = self._counter("spillway_cache_lookups", "Requests by cache status", "policy", "status")
+        self._attempts = self._counter("spillway_attempts", "Upstream calls by how they ended", "model", "state")
+        self._failures = self._counter("spillway_upstream_errors", "Failed upstream calls by error", "model", "error")
+        self._attempt_seconds = self._histogram("spillway_attempt_seconds", "Duration of an upstream call", "model")
+        self._first_token = self._histogram("spillway_first_token_seconds", "Until an upstream's first token", "model")
+        self._tokens = self._counter("spillway_tokens", "Tokens as upstreams counted them", "model", "direction")
+        self._cost = self._counter("spillway_cost_usd", "What upstream calls cost", "model")
+        self._unpriced = self._counter("spillway_unpriced_attempts", "Upstream calls whose price is not known", "model")
+
+    def request_began(self) -> None:
+        """A request came in."""
+        self._in_flight.inc()
+
+    def request_ended(self, endpoint: str, status: int, seconds: float) -> None:
+        """endpoint : the route's own path, never the one that a client made up."""
+        self._in_flight.dec()
+        self._requests.labels(endpoint, str(status)).inc()
+        self._request_seconds.labels(endpoint).observe(seconds)
+
+    def looked_up(self, policy: str | None, status: str) -> None:
+        """The cache was asked, or was not to be asked."""
+        self._cache.labels(policy or "", status).inc()
+
+    def decided(self, policy: str | None, tier: int | None, stop_reason: str) -> None:
+        """A request's end was decided. tier : 1-based, None if nobody answered."""
+        self._decisions.labels(policy or "", "" if tier is None else str(tier), stop_reason).inc()
+
+    def attempted(self, attempt: Attempt, nanousd: int | None) -> None:
+        """An upstream call ended. nanousd : its cost, None where its price is not known."""
+        self._attempts.labels(attempt.model, attempt.state).inc()
+        self._attempt_seconds.labels(attempt.model).observe(attempt.latency_s)
+        if attempt.first_token_s is not None:
+            self._first_token.labels(attempt.model).observe(attempt.first_token_s)
+        if attempt.error is not None:
+            self._failures.labels(attempt.model, type(attempt.error).__name__).inc()
+        if attempt.usage is not None:
+            self._tokens.labels(attempt.model, "input").inc(attempt.usage.prompt_tokens)
+            self._tokens.labels(attempt.model, "output").inc(attempt.usage.completion_tokens)
+        if nanousd is None:
+            self._unpriced.labels(attempt.model).inc()
+        else:
+            self._cost.labels(attempt.model).inc(nanousd / 1e9)
+
+    def register(self, collector: Collector) -> None:
+        """Add another part's own metrics."""
+        self.registry.register(collector)
+
+    def render(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, *labels: str) -> Histogram:
+        return Histogram(name, help_text, labels, buckets=_SECONDS, registry=self.registry)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, so that nothing that a client sends can begin a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record, with the fields that were given as ``extra={"fields": {...}}``."""
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= getattr(record, "fields", {})
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(fields, default=str).decode()
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send every log of this process, the server's own included, to stderr as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("alembic", "LiteLLM", "litellm", "httpx", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Elapsed so far."""
+        return time.perf_counter() - self._began

@@ -1,0 +1,67 @@
+"""What a client is told when no model answered: a status, words without secrets, and whether to try again.
+
+Knows the router's errors and the clients' retry conventions.
+"""
+
+import re
+
+from gateway.errors import InvalidRequest, NotFound, RequestError, UpstreamFailed
+from router.errors import (
+    BackendBusy,
+    BackendError,
+    BackendRefused,
+    BackendTimeout,
+    BackendUnauthorized,
+    BackendUnreachable,
+    NotRecorded,
+)
+from router.outcome import Outcome
+
+_SECRET = re.compile(r"(?i)\b(sk-|pk-|rk-|key-|gsk_|AIza|xai-|hf_|Bearer\s+)[A-Za-z0-9_\-.*]{6,}")
+_LONGEST = 600
+
+
+def refusal(outcome: Outcome | None) -> RequestError:
+    """The error of a request that nobody answered."""
+    error = outcome.error if outcome is not None else None
+    if isinstance(error, RequestError):  # the ledger would not have it
+        return error
+    if not isinstance(error, BackendError):
+        return UpstreamFailed("No model answered.", status=502, code="upstream_failed", headers=_DO_NOT_RETRY)
+    told = _told(error)
+    if outcome is not None and any(
+        attempt.error.may_be_billed if attempt.error is not None else attempt.reply is not None
+        for attempt in outcome.attempts
+    ):
+        told.headers |= _DO_NOT_RETRY
+    return told
+
+
+def without_secrets(text: str) -> str:
+    """An upstream's words, shortened, without anything that looks like a credential."""
+    shown = _SECRET.sub("[credential]", text)
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+
+
+_DO_NOT_RETRY = {"x-should-retry": "false"}  # what failed may have been billed, and a retry would pay again
+
+
+def _told(error: BackendError) -> RequestError:
+    model = error.model
+    if isinstance(error, NotRecorded):
+        return NotFound(f"{model} plays back recorded answers and has none to this query.", code="not_recorded")
+    if isinstance(error, BackendRefused):
+        return InvalidRequest(
+            f"{model} refused this request: {without_secrets(error.message)}", code="upstream_refused"
+        )
+    if isinstance(error, BackendUnauthorized):
+        said = f"The provider of {model} does not accept this gateway's credential; its operator has to mend that."
+        return UpstreamFailed(said, status=502, code="upstream_unauthorized", headers=_DO_NOT_RETRY)
+    if isinstance(error, BackendTimeout):
+        return UpstreamFailed(f"{model} did not answer in time.", status=504, code="upstream_timeout")
+    if isinstance(error, BackendBusy):
+        wait = {} if error.retry_after_s is None else {"retry-after": str(max(0, round(error.retry_after_s)))}
+        return UpstreamFailed(f"{model} is busy.", status=503, code="upstream_busy", headers=wait)
+    if isinstance(error, BackendUnreachable):
+        return UpstreamFailed(f"{model} cannot be reached.", status=502, code="upstream_unreachable")
+    return UpstreamFailed(f"{model} failed to answer.", status=502, code="upstream_failed")
