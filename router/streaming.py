@@ -74,12 +74,14 @@ class Assembly:
         delta = choice.get("delta") or {} if isinstance(choice, Mapping) else None
         if not isinstance(index, int) or not isinstance(delta, Mapping):
             raise BrokenStream("a chunk's choice has no index or no delta")
+        calls = delta.get("tool_calls")
+        if not isinstance(calls, list | None):
+            raise BrokenStream("a delta's tool_calls are not a list")
         state = self._choices.setdefault(
             index, {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
         )
-        rest = {key: value for key, value in choice.items() if key not in ("index", "delta")}
+        rest = {key: value for key, value in choice.items() if key not in ("index", "delta", "message")}
         _merge(state, rest, in_pieces=False)
-        calls = delta.get("tool_calls")
         _merge(state["message"], {key: value for key, value in delta.items() if key != "tool_calls"}, in_pieces=True)
         if "tool_calls" in delta and not calls:
             state["message"].setdefault("tool_calls", calls)
