@@ -121,6 +121,11 @@ class Database:
                 connect_args={"timeout": 5, "command_timeout": 30},  # a silent network must not hold a request for ever
             )
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether this is a SQLite file that nobody has made yet; connecting would make it, empty."""
+        return self.is_sqlite and not Path(str(self._url.database)).exists()
+
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection on which every statement sees one state of SQLite, or committed states of PostgreSQL."""

@@ -1,0 +1,238 @@
+"""One request explained in full: what was called, what it scored, what it cost and why it stopped.
+
+Knows the ledger's tables. Knows no HTTP: ``as_json`` is plain values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, RowMapping, Select, select
+
+from gateway.database import Database
+from gateway.ledger.entry import usd
+from gateway.ledger.tables import attempts, closings, line_items, requests, settlements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineReport:
+    """One meter of an attempt. ``rate_usd`` is per million tokens, for "request" and "bound" per piece."""
+
+    attempt_id: str
+    meter: str
+    quantity: int
+    rate_usd: Decimal | None
+    price_version: str | None
+    amount_nanousd: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "meter": self.meter,
+            "quantity": self.quantity,
+            "rate_usd": None if self.rate_usd is None else format(self.rate_usd, "f"),
+            "price_version": self.price_version,
+            "cost_usd": _usd(self.amount_nanousd),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptReport:
+    """One call. Everything from ``state`` on is None while it is under way."""
+
+    attempt_id: str
+    stage: int
+    model: str
+    opened: datetime
+    reserved_nanousd: int | None
+    state: str | None
+    score: float | None
+    threshold: float | None
+    latency_s: float | None
+    first_token_s: float | None
+    finish_reason: str | None
+    error_kind: str | None
+    error_status: int | None
+    prompt_tokens: int | None
+    cached_prompt_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    usage_source: str | None
+    amount_nanousd: int | None
+    lines: tuple[LineReport, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; tiers count from 1."""
+        error = {"kind": self.error_kind, "status": self.error_status}
+        usage = {
+            "prompt_tokens": self.prompt_tokens,
+            "cached_prompt_tokens": self.cached_prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+        }
+        return {
+            "id": self.attempt_id,
+            "tier": self.stage + 1,
+            "model": self.model,
+            "opened": self.opened.isoformat(),
+            "state": self.state or "open",
+            "score": self.score,
+            "threshold": self.threshold,
+            "latency_s": self.latency_s,
+            "first_token_s": self.first_token_s,
+            "finish_reason": self.finish_reason,
+            "error": None if self.error_kind is None else error,
+            "usage": None if self.prompt_tokens is None else usage,
+            "usage_source": self.usage_source,
+            "reserved_usd": _usd(self.reserved_nanousd),
+            "cost_usd": _usd(self.amount_nanousd),
+            "lines": [line.as_json() for line in self.lines],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionReport:
+    """One request. Everything from ``status`` to ``reference_source`` is None while it is under way."""
+
+    decision_id: str
+    created: datetime
+    tenant_id: str
+    key_id: str | None
+    policy: str | None
+    requested_model: str
+    endpoint: str
+    streamed: bool
+    strategy_id: str | None
+    scorer_version: str | None
+    reference_model: str | None
+    tags: dict[str, str]
+    closed: datetime | None
+    status: str | None
+    stop_reason: str | None
+    answered_attempt: str | None
+    answered_model: str | None
+    cache_status: str | None
+    saved_nanousd: int | None
+    reference_nanousd: int | None
+    reference_source: str | None
+    attempts: tuple[AttemptReport, ...]
+
+    @property
+    def spent_nanousd(self) -> int | None:
+        """All attempts together; None while one is open, or where the price of one is unknown."""
+        amounts = [attempt.amount_nanousd for attempt in self.attempts]
+        return None if None in amounts else sum(amount for amount in amounts if amount is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; amounts as exact decimal strings of USD, null where unknown."""
+        spent, reference = self.spent_nanousd, self.reference_nanousd
+        return {
+            "id": self.decision_id,
+            "object": "decision",
+            "created": self.created.isoformat(),
+            "closed": None if self.closed is None else self.closed.isoformat(),
+            "key_id": self.key_id,
+            "endpoint": self.endpoint,
+            "requested_model": self.requested_model,
+            "streamed": self.streamed,
+            "policy": self.policy,
+            "strategy_id": self.strategy_id,
+            "scorer_version": self.scorer_version,
+            "status": self.status or "open",
+            "stop_reason": self.stop_reason,
+            "cache": self.cache_status,
+            "answered_by": {"attempt": self.answered_attempt, "model": self.answered_model},
+            "cost_usd": _usd(spent),
+            "cache_saved_usd": _usd(self.saved_nanousd),
+            "reference": {
+                "model": self.reference_model,
+                "cost_usd": _usd(reference),
+                "source": self.reference_source,
+                "saved_usd": None if reference is None or spent is None else usd(reference - spent),
+            },
+            "tags": self.tags,
+            "attempts": [attempt.as_json() for attempt in self.attempts],
+        }
+
+
+async def explain(database: Database, decision_id: str, *, tenant_id: str | None) -> DecisionReport | None:
+    """The request with this id, if it is the tenant's; ``tenant_id`` None: whosever it is."""
+    query = select(requests, closings).outerjoin(closings, closings.c.decision_id == requests.c.decision_id)
+    query = query.where(requests.c.decision_id == decision_id)
+    if tenant_id is not None:
+        query = query.where(requests.c.tenant_id == tenant_id)
+    async with database.read() as connection:
+        request = (await connection.execute(query)).mappings().first()
+        if request is None:
+            return None
+        calls = (await connection.execute(_calls(decision_id))).mappings().all()
+        lines = (await connection.execute(_lines(decision_id))).all()
+    return _decision(request, tuple(_attempt(call, lines) for call in calls))
+
+
+def _calls(decision_id: str) -> Select[Any]:
+    return (
+        select(attempts, *(column for column in settlements.c if column.name != "attempt_id"))
+        .outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
+        .where(attempts.c.decision_id == decision_id)
+        .order_by(attempts.c.opened_us, attempts.c.attempt_id)
+    )
+
+
+def _lines(decision_id: str) -> Select[Any]:
+    return (
+        select(line_items)
+        .join(attempts, attempts.c.attempt_id == line_items.c.attempt_id)
+        .where(attempts.c.decision_id == decision_id)
+        .order_by(line_items.c.attempt_id, line_items.c.meter, line_items.c.seq)
+    )
+
+
+def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionReport:
+    names = [
+        *("decision_id", "tenant_id", "key_id", "policy", "requested_model", "endpoint", "streamed", "strategy_id"),
+        *("scorer_version", "reference_model", "status", "stop_reason", "answered_attempt", "answered_model"),
+        *("cache_status", "saved_nanousd", "reference_nanousd", "reference_source"),
+    ]
+    return DecisionReport(
+        created=_moment(values["created_us"]),
+        closed=None if values["closed_us"] is None else _moment(values["closed_us"]),
+        tags=orjson.loads(values["tags"]),
+        attempts=calls,
+        **{name: values[name] for name in names},
+    )
+
+
+def _attempt(values: RowMapping, lines: Sequence[Row[Any]]) -> AttemptReport:
+    names = [
+        *("attempt_id", "stage", "model", "reserved_nanousd", "state", "score", "threshold", "latency_s"),
+        *("first_token_s", "finish_reason", "error_kind", "error_status", "prompt_tokens", "cached_prompt_tokens"),
+        *("completion_tokens", "reasoning_tokens", "usage_source", "amount_nanousd"),
+    ]
+    return AttemptReport(
+        opened=_moment(values["opened_us"]),
+        lines=tuple(_line(line) for line in lines if line.attempt_id == values["attempt_id"]),
+        **{name: values[name] for name in names},
+    )
+
+
+def _line(row: Row[Any]) -> LineReport:
+    return LineReport(
+        attempt_id=row.attempt_id,
+        meter=row.meter,
+        quantity=row.quantity,
+        rate_usd=row.rate_usd,
+        price_version=row.price_version,
+        amount_nanousd=row.amount_nanousd,
+    )
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+
+
+def _usd(nanousd: int | None) -> str | None:
+    return None if nanousd is None else usd(nanousd)
