@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import time
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -184,7 +185,7 @@ class Hosted:
         names = {type(cause).__name__ for cause in causes}
         garbled = any(isinstance(cause, json.JSONDecodeError) for cause in causes)
         status = getattr(error, "status_code", None)
-        said = redacted(str(error), self._secrets)
+        said = redacted(str(error).partition("\n")[0], self._secrets)  # behind it come tracebacks and links
         if began or "MidStreamFallbackError" in names:
             kind = (
                 BackendNonsense if any(isinstance(cause, json.JSONDecodeError) for cause in causes) else BackendBroken
@@ -206,8 +207,13 @@ class Hosted:
 @functools.cache
 def _load() -> Any:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else the import fetches a price list over the network
-    import litellm  # noqa: PLC0415  seconds and 160 MB, for those only who call hosted models
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its dependencies warn about one another
+        import litellm  # noqa: PLC0415  seconds and 160 MB, for those only who call hosted models
 
+        # these are finished on first use, as noisily
+        litellm.ModelResponse()
+        litellm.ModelResponseStream(choices=[{"index": 0, "delta": {"content": ""}}])
     litellm.telemetry = False
     litellm.turn_off_message_logging = True
     litellm.suppress_debug_info = True  # it prints advertisements on errors
