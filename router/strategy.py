@@ -39,6 +39,8 @@ class Evidence:
     reference_quality: float
     reference_cost_usd_per_1k: float
     seen: frozenset[str] = frozenset()  # the first 16 digits of each query's hash
+    held_out_saving: float | None = None  # cross-validated: each part judged by a choice made without it
+    held_out_quality_delta: float | None = None
     note: str = ""  # what the reader should know, e.g. why no cascade was chosen
 
     @staticmethod
@@ -200,6 +202,8 @@ def _evidence(fields: "_Fields") -> Evidence:
         reference_quality=fields.take("reference_quality", float),
         reference_cost_usd_per_1k=fields.take("reference_cost_usd_per_1k", float),
         seen=frozenset(fields.take("seen", str).split()),
+        held_out_saving=fields.take("held_out_saving", float, None),
+        held_out_quality_delta=fields.take("held_out_quality_delta", float, None),
         note=fields.take("note", str),
     )
     fields.done()

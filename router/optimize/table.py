@@ -4,7 +4,7 @@ Knows logged queries, prices and a scorer's out-of-fold scores. Knows no strateg
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -72,28 +72,29 @@ class ScoreTable:
     def build(
         cls,
         queries: Sequence[LoggedQuery],
-        scorer: LogScorer,
+        scorer: LogScorer | None,
         prices: PriceBook,
         *,
-        models: Iterable[str] | None = None,
+        only_scored: bool = True,
     ) -> Self:
         """Put a log, today's prices and a scorer together.
 
-        models : only these; default: all that answered every query and have a price and a scorer that knows them.
-        Raises StrategyError if there is no query, no such model, or one of ``models`` cannot be had.
+        scorer : None if no score will be asked for.
+        only_scored : leave out models that the scorer was not trained on.
+        A model is left out as well if it did not answer every query or has no known price.
+        Raises StrategyError if there is no query or no model is left.
         """
         if not queries:
             raise StrategyError("there is no query to work on; does the split exist in the data?")
-        usable, left_out = _usable(queries, scorer, prices)
-        names = usable if models is None else tuple(models)
-        for name in names:
-            if name not in usable:
-                raise StrategyError(f"model {name!r}: {left_out.get(name, 'has no answer in the data')}")
+        left_out = _left_out(queries, prices, scorer.models if scorer is not None and only_scored else None)
+        names = tuple(sorted({model for query in queries for model in query.answers} - left_out.keys()))
         if not names:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(left_out.items())) or "no answers at all"
             raise StrategyError(f"no model can be used on this data ({reasons})")
 
         def scores(model: int, context: tuple[int, ...]) -> NDArray[np.float64]:
+            if scorer is None:
+                raise StrategyError(f"the answers of {names[model]!r} must be scored, and there is no scorer")
             return scorer.score_log(queries, names[model], [names[other] for other in context])
 
         return cls(
@@ -149,16 +150,14 @@ def costs(queries: Sequence[LoggedQuery], models: Sequence[str], prices: PriceBo
     return np.array(amounts, dtype=np.int64).reshape(len(queries), len(models))
 
 
-def _usable(
-    queries: Sequence[LoggedQuery], scorer: LogScorer, prices: PriceBook
-) -> tuple[tuple[str, ...], dict[str, str]]:
+def _left_out(queries: Sequence[LoggedQuery], prices: PriceBook, scored: frozenset[str] | None) -> dict[str, str]:
     answered = Counter(model for query in queries for model in query.answers)
-    left_out = {}
+    reasons = {}
     for model, count in answered.items():
         if count < len(queries):
-            left_out[model] = f"answered only {count} of {len(queries)} queries"
+            reasons[model] = f"answered only {count} of {len(queries)} queries"
         elif prices.price(model) is None:
-            left_out[model] = "its price is not known; add it to the price list"
-        elif model not in scorer.models:
-            left_out[model] = "the scorer was not trained on its answers"
-    return tuple(sorted(model for model in answered if model not in left_out)), left_out
+            reasons[model] = "its price is not known; add it to the price list"
+        elif scored is not None and model not in scored:
+            reasons[model] = "the scorer was not trained on its answers"
+    return reasons

@@ -1,0 +1,169 @@
+"""The commands ``spillway optimize`` and ``spillway replay``.
+
+Knows options, files and how results are shown. Knows nothing of how a strategy is found or played.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from router.errors import RouterError, StrategyError
+from router.manyvalues import ManyValues
+from scorer.errors import ScorerError
+
+if TYPE_CHECKING:
+    from router.optimize.selection import Rule
+    from router.pricing import PriceBook
+    from scorer.dataset import LoggedQuery
+
+app = typer.Typer(no_args_is_help=True)
+
+ScorerOption = Annotated[Path, typer.Option("--scorer", metavar="DIR", help="A scorer that `spillway train` made.")]
+DataOption = Annotated[
+    list[Path], typer.Option("--data", metavar="FILE...", help="Logged answers, JSONL or gzipped JSONL; one or more.")
+]
+PricesOption = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="A price list, JSON or YAML; else prices that litellm knows."),
+]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Only queries of this split, e.g. train; else all.")]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad lines and count them.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command("optimize", cls=ManyValues)
+def optimize(
+    scorer: ScorerOption,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the strategy is written.")],
+    budget_usd_per_1k: Annotated[
+        float | None, typer.Option(help="The best quality for at most so many US dollars per thousand queries.")
+    ] = None,
+    min_quality: Annotated[float | None, typer.Option(help="The least cost with at least this quality.")] = None,
+    match_best: Annotated[
+        bool, typer.Option("--match-best", help="The least cost with at least the best single model's quality.")
+    ] = False,
+    max_quality_at_best_cost: Annotated[
+        bool,
+        typer.Option("--max-quality-at-best-cost", help="The best quality for at most the best single model's cost."),
+    ] = False,
+    prices: PricesOption = None,
+    split: SplitOption = None,
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose a strategy: which models, in which order, with which thresholds.
+
+    Exactly one of --budget-usd-per-1k, --min-quality, --match-best and --max-quality-at-best-cost says what is wanted.
+    """
+    with _said_in_words():
+        from router.display import progress_bar, show_choice
+        from router.optimize.choose import choose
+        from router.optimize.table import ScoreTable
+        from scorer.scoring import Scorer
+
+        rule = _rule(budget_usd_per_1k, min_quality, match_best, max_quality_at_best_cost)
+        judge = Scorer.load(scorer)
+        queries = _queries(data, split, skip_bad)
+        table = ScoreTable.build(queries, judge, _prices(prices, queries))
+        for model, reason in sorted(table.left_out.items()):
+            _warn(f"{model} is left out: {reason}")
+        if not all(judge.trained_on(query_hash) for query_hash in table.query_hashes):
+            _warn("the scorer was not trained on all of these queries; their scores are those of the whole scorer")
+        with progress_bar("trying strategies", quiet=as_json) as progress:
+            choice = choose(table, rule, scorer_version=judge.version, progress=progress)
+        choice.strategy.dump(out)
+        if as_json:
+            typer.echo(json.dumps(choice.strategy.to_document(), indent=2))
+        else:
+            show_choice(choice, out)
+
+
+@app.command("replay", cls=ManyValues)
+def replay(
+    strategy: Annotated[Path, typer.Option("--strategy", metavar="FILE", help="A file that `optimize` wrote.")],
+    scorer: ScorerOption,
+    data: DataOption,
+    prices: PricesOption = None,
+    split: SplitOption = None,
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a strategy over logged answers: its quality, cost and saving, with 95 % intervals."""
+    with _said_in_words():
+        from router.display import show_replay
+        from router.replay import replay as play
+        from router.strategy import Strategy
+        from scorer.scoring import Scorer
+
+        played = Strategy.load(strategy)
+        judge = Scorer.load(scorer)
+        queries = _queries(data, split, skip_bad)
+        report = play(played, judge, queries, _prices(prices, queries))
+        for warning in report.warnings:
+            _warn(warning)
+        if as_json:
+            typer.echo(json.dumps(report.to_document(), indent=2))
+        else:
+            show_replay(report)
+
+
+def _rule(budget: float | None, min_quality: float | None, match_best: bool, max_quality: bool) -> "Rule":
+    from router.optimize.selection import Rule
+
+    wanted = []
+    if budget is not None:
+        wanted.append(Rule(goal="budget-usd-per-1k", amount=budget))
+    if min_quality is not None:
+        wanted.append(Rule(goal="min-quality", amount=min_quality))
+    if match_best:
+        wanted.append(Rule(goal="match-best"))
+    if max_quality:
+        wanted.append(Rule(goal="max-quality-at-best-cost"))
+    if len(wanted) != 1:
+        given = ", ".join(f"--{rule.goal}" for rule in wanted) or "none"
+        raise StrategyError(
+            "give exactly one of --budget-usd-per-1k, --min-quality, --match-best, --max-quality-at-best-cost; "
+            f"given: {given}"
+        )
+    return wanted[0]
+
+
+def _queries(paths: Sequence[Path], split: str | None, skip_bad: bool) -> "tuple[LoggedQuery, ...]":
+    from scorer.dataset import read_log
+
+    log = read_log(paths, split=split, skip_bad=skip_bad)
+    if log.n_bad:
+        _warn(f"{log.n_bad} bad lines are left out")
+    if not log.queries:
+        what = "no queries" if split is None else f"no queries of split {split!r}"
+        raise StrategyError(f"{', '.join(map(str, paths))}: {what}")
+    return log.queries
+
+
+def _prices(path: Path | None, queries: "Sequence[LoggedQuery]") -> "PriceBook":
+    from router.backends.hosted_catalog import known_price
+    from router.pricing import PriceBook
+
+    if path is not None:
+        return PriceBook.load(path)
+    models = sorted({model for query in queries for model in query.answers})
+    return PriceBook(price for price in map(known_price, models) if price is not None)
+
+
+def _warn(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
+
+
+@contextmanager
+def _said_in_words() -> Iterator[None]:
+    """Errors that have a name end the command with their message and status 2, without a traceback."""
+    try:
+        yield
+    except (RouterError, ScorerError) as error:
+        typer.echo(f"spillway: {error}", err=True)
+        raise typer.Exit(2) from None

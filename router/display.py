@@ -1,0 +1,113 @@
+"""How the optimiser's and the replay's results look in a terminal.
+
+Knows tables and a progress bar. Computes nothing but what is shown.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from router.optimize.bootstrap import Interval
+from router.optimize.choose import Choice
+from router.optimize.search import Progress
+from router.replay import Baseline, ReplayReport
+
+_FRONTIER_ROWS = 12
+_USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
+
+
+@contextmanager
+def progress_bar(title: str, *, quiet: bool) -> Iterator[Progress]:
+    """A bar on stderr, so that stdout holds the result only."""
+    with Bar(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show_choice(choice: Choice, out: Path) -> None:
+    """The strategy, what it was chosen on, and the frontier around it."""
+    console, strategy, candidates = Console(), choice.strategy, choice.candidates
+    evidence = strategy.evidence
+    console.print(_stages(f"strategy {strategy.id}", [(s.model, s.threshold) for s in strategy.stages]))
+    if evidence is not None:
+        console.print(
+            f"{evidence.rule} on {evidence.n_queries} queries: quality {evidence.quality:.4f} at "
+            f"{_usd(evidence.cost_usd_per_1k)} per 1k; {strategy.reference_model} alone: "
+            f"{evidence.reference_quality:.4f} at {_usd(evidence.reference_cost_usd_per_1k)}"
+        )
+        if evidence.note:
+            console.print(f"[bold]{evidence.note}[/bold]")
+    if choice.held_out is not None:
+        console.print(
+            f"to be expected of new queries (chosen without a fold, judged on it, {choice.held_out.folds} folds): "
+            f"saving {choice.held_out.saving:.1%}, quality {choice.held_out.quality_delta:+.4f}"
+        )
+    estimates, frontier = candidates.estimates(), candidates.frontier()
+    table = Table(title=f"frontier of {len(candidates):,} strategies (not corrected for choosing the best)")
+    for column in ("quality", "± s.e.", "USD per 1k", "stages"):
+        table.add_column(column, justify="left" if column == "stages" else "right")
+    shown = np.unique(np.linspace(0, len(frontier) - 1, min(_FRONTIER_ROWS, len(frontier))).astype(int))
+    for index in frontier[shown]:
+        chain, thresholds = candidates.stages(int(index))
+        names = [candidates.table.models[model] for model in chain]
+        stages = [f"{name} ≥ {t:.3f}" for name, t in zip(names, thresholds, strict=False)] + names[-1:]
+        quality, error = estimates.quality[index], estimates.quality_se[index]
+        cost = _usd(float(estimates.cost[index]) / _USD_PER_1K)
+        table.add_row(f"{quality:.4f}", f"{error:.4f}", cost, " → ".join(stages))
+    console.print(table)
+    console.print(f"written to {out}")
+
+
+def show_replay(report: ReplayReport) -> None:
+    """What the strategy did, beside what it is compared with."""
+    console = Console()
+    stages = Table(title=f"strategy {report.strategy['id']} on {report.n_queries:,} queries")
+    for column in ("stage", "accepts from", "calls", "answers returned"):
+        stages.add_column(column, justify="left" if column == "stage" else "right")
+    for stage in report.stages:
+        threshold = "anything" if stage.threshold is None else f"{stage.threshold:.3f}"
+        stages.add_row(stage.model, threshold, f"{stage.calls:,}", f"{stage.accepted:,}")
+    console.print(stages)
+    table = Table()
+    for column in ("", "quality", "USD per 1k", "model"):
+        table.add_column(column, justify="left" if column in ("", "model") else "right")
+    this = Baseline(model=None, quality=report.quality, cost_usd_per_1k=report.cost_usd_per_1k)
+    for name, row in (
+        ("this strategy", this),
+        ("reference", report.reference),
+        ("cheapest single model that is statistically equal", report.cheapest_equal),
+        ("random mix of single models at this cost", report.random),
+        ("oracle", report.oracle),
+    ):
+        table.add_row(name, f"{row.quality:.4f}", _usd(row.cost_usd_per_1k), row.model or "")
+    console.print(table)
+    console.print(f"saving {_percent(report.saving)} {_interval(report.saving_ci95, '.1%')} of the reference's cost")
+    console.print(
+        f"quality {report.quality_delta:+.4f} {_interval(report.quality_delta_ci95, '+.4f')} to the reference"
+    )
+
+
+def _stages(title: str, stages: list[tuple[str, float | None]]) -> Table:
+    table = Table(title=title)
+    table.add_column("stage")
+    table.add_column("accepts from", justify="right")
+    for model, threshold in stages:
+        table.add_row(model, "anything" if threshold is None else f"{threshold:.4f}")
+    return table
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.4g}"
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.1%}"
+
+
+def _interval(bounds: Interval | None, form: str) -> str:
+    return "" if bounds is None else f"(95 %: {bounds[0]:{form}} … {bounds[1]:{form}})"

@@ -1,0 +1,208 @@
+"""Plays a strategy on logged answers: what the live cascade would have returned and spent, against its reference.
+
+Knows logs, prices, scores and strategies. Knows no upstream: nothing is called.
+
+Each query takes the way that it would take live: the same models in the same order with the same scores, each call
+priced exactly. On queries that the scorer was trained on, its out-of-fold scores are used; the report says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.errors import StrategyError
+from router.optimize.bootstrap import DRAWS, Interval, interval, resampled_means
+from router.optimize.simulate import Play, play
+from router.optimize.table import LogScorer, ScoreTable
+from router.pricing import PriceBook
+from router.strategy import Strategy
+from scorer.dataset import LoggedQuery
+
+_USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Something to compare with. ``model`` is None where it is not one model."""
+
+    model: str | None
+    quality: float
+    cost_usd_per_1k: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedStage:
+    """How often a stage was called and how often its answer was returned."""
+
+    model: str
+    threshold: float | None
+    calls: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayReport:
+    """What a replay found. Savings are shares of the reference's cost, None where that is zero; intervals hold 95 %.
+
+    random : calls one of the single models by chance, with odds that make it cost the same; the best such mix.
+    oracle : calls the cheapest of the models that answer a query best; no scorer can do better with one call.
+    cheapest_equal : the cheapest single model whose quality is not significantly below the reference's here.
+    saving_against_equal : share of *its* cost.
+    trained_on, chosen_on : how many of the queries the scorer was trained on, the strategy was chosen on.
+    """
+
+    strategy: dict[str, str]
+    n_queries: int
+    quality: float
+    cost_usd_per_1k: float
+    cost_nanousd: int
+    reference: Baseline
+    reference_cost_nanousd: int
+    saving: float | None
+    saving_ci95: Interval | None
+    quality_delta: float
+    quality_delta_ci95: Interval
+    stages: tuple[PlayedStage, ...]
+    cheapest_equal: Baseline
+    saving_against_equal: float | None
+    random: Baseline
+    oracle: Baseline
+    trained_on: int
+    chosen_on: int
+    warnings: tuple[str, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def replay(
+    strategy: Strategy,
+    scorer: LogScorer | None,
+    queries: Sequence[LoggedQuery],
+    prices: PriceBook,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> ReplayReport:
+    """Play ``strategy`` on every query. scorer : may be None for a single model.
+
+    Raises StrategyError if the strategy does not fit the scorer, the log or the prices, ScorerError from the scorer.
+    """
+    _check(strategy, scorer)
+    table = ScoreTable.build(queries, scorer, prices, only_scored=False)
+    chain = tuple(_index(table, model, "stage") for model in strategy.models)
+    reference = _index(table, strategy.reference_model, "reference")
+    played = play(table, chain, [stage.threshold for stage in strategy.stages if stage.threshold is not None])
+    base_cost = table.cost_nanousd[:, reference]
+    gains = np.column_stack([played.quality, table.quality]) - table.quality[:, [reference]]
+    drawn = resampled_means(np.column_stack([played.cost_nanousd, base_cost, gains]), draws=draws, seed=seed)
+    equal = _cheapest_equal(table, reference, drawn[:, 3:])
+    spent, base_spent = int(played.cost_nanousd.sum()), int(base_cost.sum())
+    trained_on = 0 if scorer is None else sum(scorer.trained_on(query_hash) for query_hash in table.query_hashes)
+    chosen_on = sum(strategy.chosen_on(query_hash) for query_hash in table.query_hashes)
+    return ReplayReport(
+        strategy={"id": strategy.id, "kind": strategy.kind},
+        n_queries=table.n,
+        quality=float(played.quality.mean()),
+        cost_usd_per_1k=spent / table.n / _USD_PER_1K,
+        cost_nanousd=spent,
+        reference=_single(table, reference),
+        reference_cost_nanousd=base_spent,
+        saving=_saving(spent, base_spent),
+        saving_ci95=interval(1 - drawn[:, 0] / drawn[:, 1]) if base_cost.all() else None,
+        quality_delta=float(gains[:, 0].mean()),
+        quality_delta_ci95=interval(drawn[:, 2]),
+        stages=_stages(strategy, played),
+        cheapest_equal=_single(table, equal),
+        saving_against_equal=_saving(spent, int(table.cost_nanousd[:, equal].sum())),
+        random=_random(table, spent / table.n),
+        oracle=_oracle(table),
+        trained_on=trained_on,
+        chosen_on=chosen_on,
+        warnings=tuple(_warnings(strategy, table.n, trained_on, chosen_on)),
+    )
+
+
+def _check(strategy: Strategy, scorer: LogScorer | None) -> None:
+    strategy.check()
+    if not strategy.needs_scorer:
+        return
+    if scorer is None:
+        raise StrategyError(f"strategy {strategy.id} has thresholds: it needs the scorer {strategy.scorer_version}")
+    if scorer.version != strategy.scorer_version:
+        raise StrategyError(
+            f"strategy {strategy.id} belongs to the scorer {strategy.scorer_version}, not to {scorer.version}: "
+            "its thresholds mean nothing on other scores; run `spillway optimize` again"
+        )
+
+
+def _index(table: ScoreTable, model: str, role: str) -> int:
+    if model not in table.models:
+        raise StrategyError(f"{role} model {model!r}: {table.left_out.get(model, 'has no answers in the data')}")
+    return table.models.index(model)
+
+
+def _stages(strategy: Strategy, played: Play) -> tuple[PlayedStage, ...]:
+    return tuple(
+        PlayedStage(
+            model=stage.model,
+            threshold=stage.threshold,
+            calls=int((played.stage >= i).sum()),
+            accepted=int((played.stage == i).sum()),
+        )
+        for i, stage in enumerate(strategy.stages)
+    )
+
+
+def _single(table: ScoreTable, model: int) -> Baseline:
+    spent = int(table.cost_nanousd[:, model].sum())
+    quality = float(table.quality[:, model].mean())
+    return Baseline(model=table.models[model], quality=quality, cost_usd_per_1k=spent / table.n / _USD_PER_1K)
+
+
+def _saving(spent: int, base_spent: int) -> float | None:
+    return 1 - spent / base_spent if base_spent else None
+
+
+def _cheapest_equal(table: ScoreTable, reference: int, drawn_gains: NDArray[np.float64]) -> int:
+    spent = table.cost_nanousd.sum(axis=0)
+    cheapest_first = sorted(range(len(table.models)), key=lambda m: (spent[m], m != reference))
+    return next(m for m in cheapest_first if m == reference or interval(drawn_gains[:, m])[1] >= 0)
+
+
+def _random(table: ScoreTable, cost: float) -> Baseline:
+    """The best mix of two single models that costs as much: a point on the upper hull of their (cost, quality)."""
+    x, y = table.cost_nanousd.mean(axis=0), table.quality.mean(axis=0)
+    cost = float(np.clip(cost, x.min(), x.max()))
+    best = float(y[x <= cost].max())
+    for cheap in np.flatnonzero(x <= cost):
+        for dear in np.flatnonzero(x > cost):
+            share = (cost - x[cheap]) / (x[dear] - x[cheap])
+            best = max(best, float(y[cheap] + share * (y[dear] - y[cheap])))
+    return Baseline(model=None, quality=best, cost_usd_per_1k=cost / _USD_PER_1K)
+
+
+def _oracle(table: ScoreTable) -> Baseline:
+    best: NDArray[np.bool_] = table.quality == table.quality.max(axis=1, keepdims=True)
+    paid = np.where(best, table.cost_nanousd, np.iinfo(np.int64).max).min(axis=1)
+    quality = float(table.quality.max(axis=1).mean())
+    return Baseline(model=None, quality=quality, cost_usd_per_1k=int(paid.sum()) / table.n / _USD_PER_1K)
+
+
+def _warnings(strategy: Strategy, n: int, trained_on: int, chosen_on: int) -> list[str]:
+    warnings = []
+    if chosen_on:
+        warnings.append(
+            f"{chosen_on} of {n} queries are among those that strategy {strategy.id} was chosen on: "
+            "its quality and saving are flattered there"
+        )
+    if trained_on and strategy.needs_scorer:
+        warnings.append(
+            f"{trained_on} of {n} queries are among those that the scorer was trained on: "
+            "their scores are out of fold, each from a part of the scorer that did not see the query"
+        )
+    return warnings
