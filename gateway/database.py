@@ -269,8 +269,10 @@ def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         cursor.close()
 
     def private_file(_dialect: object, _record: object, _args: object, _kwargs: object) -> None:
+        if not path.parent.is_dir():
+            raise DatabaseError(f"database.url: there is no folder {path.parent.resolve()}; make it, or name another")
         # hashes of keys and the installation's secrets are in there: nobody else's business
-        if path.parent.is_dir() and not path.exists():
+        if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
     for engine, begin in ((reader, "BEGIN"), (writer, "BEGIN IMMEDIATE")):

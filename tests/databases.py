@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.database import Database
 
@@ -54,21 +56,14 @@ async def rows_of(database: Database, table: Table) -> Sequence[dict[str, Any]]:
 
 
 async def _administer(url: str, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": 5})
     try:
-        import asyncpg
-    except ImportError:
-        _missing("asyncpg is not installed")
-    try:
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""), timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        _missing(f"no PostgreSQL to test on ({error}); set SPILLWAY_TEST_POSTGRES_URL")
-    try:
-        await connection.execute(statement)
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+    except (OSError, TimeoutError, SQLAlchemyError) as error:
+        reason = f"no PostgreSQL to test on ({error}); set SPILLWAY_TEST_POSTGRES_URL"
+        if os.environ.get("SPILLWAY_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
     finally:
-        await connection.close()
-
-
-def _missing(reason: str) -> Any:
-    if os.environ.get("SPILLWAY_REQUIRE_SERVICES") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+        await engine.dispose()

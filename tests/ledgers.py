@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.database import Database
-from gateway.ledger.entry import RequestRecord
+from gateway.ledger.entry import RequestRecord, RequestStatus
 from gateway.ledger.liveness import Identity
 from gateway.ledger.writer import LedgerWriter, WriterLimits
 from router.backends.backend import Reply
@@ -21,7 +21,7 @@ from scorer.answer import Answer, Usage
 BODY: Mapping[str, Any] = {"messages": [{"role": "user", "content": "What is 6 x 7?"}], "max_tokens": 100}
 
 SMALL = Price(model="small", rates={"input": Decimal("0.15"), "output": Decimal("0.6")})
-LARGE = Price(model="large", rates={"input": Decimal("2.5"), "cached_input": Decimal("1.25"), "output": Decimal("10")})
+LARGE = Price(model="large", rates={"input": Decimal("2.5"), "cached_input": Decimal("1.25"), "output": Decimal(10)})
 PRICES = PriceBook([SMALL, LARGE])
 
 QUICK = WriterLimits(linger_s=0.01, heartbeat_s=3600.0, patience_s=5.0, drain_s=5.0)
@@ -116,6 +116,6 @@ async def run_request(
         await log.open(an_opening(attempt))
         log.close(attempt)
     answered = attempts[-1] if attempts and attempts[-1].reply is not None else None
-    status = "failed" if answered is None else "answered"
+    status: RequestStatus = "failed" if answered is None else "answered"
     ledger.close_request(log.closing(status=status, cache_status="MISS", stop_reason="accepted", answered=answered))
     return record

@@ -55,10 +55,13 @@ async def test_the_file_is_nobody_elses_to_read(tmp_path: Path) -> None:
 
 
 async def test_an_error_rolls_a_transaction_back(database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def fail() -> None:
         async with database.write() as connection:
             await connection.execute(text("INSERT INTO installation VALUES ('a', 'b')"))
-            raise RuntimeError
+            await connection.execute(text("INSERT INTO nowhere VALUES ('a', 'b')"))
+
+    with pytest.raises(DatabaseError):
+        await fail()
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM installation"))).scalar_one() == 0
 
@@ -97,9 +100,9 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     await database.dispose()
 
 
-async def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
-    with pytest.raises(DatabaseUnavailable, match="unable to open"):
+    with pytest.raises(DatabaseError, match="there is no folder .*nowhere"):
         await database.schema()
     await database.dispose()
 
