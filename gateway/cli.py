@@ -37,8 +37,8 @@ BROUGHT = (
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
     Brought("spend", "gateway.ledger.cli", "What was spent, by model, key or day."),
-    Brought("demo", "gateway.demo.run", "See a cascade at work on simulated models, without any key."),
-    Brought("simulate", "gateway.demo.run", "Serve the demo's simulated models."),
+    Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),
+    Brought("simulate", "gateway.demo.cli", "Serve the demo's simulated models."),
 )
 
 

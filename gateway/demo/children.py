@@ -38,11 +38,12 @@ class Child:
     name : what it is called when something goes wrong, e.g. ``gateway``.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], *, cwd: Path, log: Path) -> None:
         self.name, self._log = name, log
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-                [sys.executable, "-m", "gateway.demo.leash", *arguments],
+                [sys.executable, "-P", "-m", "gateway.demo.leash", *arguments],
+                cwd=cwd,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -67,6 +68,12 @@ class Child:
         status = self._process.poll()
         if status is not None:
             raise ChildFailed(self.name, f"ended with status {status}", self._log)
+
+    def finish(self) -> None:
+        """Wait until it is done. Raises ChildFailed if it did not do what it was to do."""
+        status = self._process.wait()
+        if status:
+            raise ChildFailed(self.name, f"failed with status {status}", self._log)
 
     def stop(self) -> None:
         """Tell it to stop, and make it stop if it does not."""

@@ -3,9 +3,9 @@
 Knows the words of ``spillway.yaml``. Does not check them: the gateway does, as with any other configuration.
 """
 
-from pathlib import Path
-
-from gateway.demo.simulated import MODELS, SimulatedModel
+from gateway.demo.folder import WorkingFolder
+from gateway.demo.simulated import MODELS
+from router.catalog import UNIT
 
 POLICY = "demo"
 SAFE_MODEL = tuple(MODELS)[-1]  # the largest
@@ -20,6 +20,8 @@ server:
 database:
   url: sqlite+aiosqlite:///{database}  # keys and the ledger
 
+prices: {prices}
+
 models:
 """
 
@@ -27,10 +29,13 @@ _MODEL = """\
   - name: {name}
     backend: openai_compatible
     base_url: {base_url}
-    price: {{input_usd_per_mtok: {input}, output_usd_per_mtok: {output}}}
     context_tokens: 8192
     max_output_tokens: 1024
     capabilities: [logprobs]
+"""
+
+_PRICE = """\
+  {name}: {{input: {input}, output: {output}, source: invented}}
 """
 
 _POLICY = """
@@ -46,19 +51,19 @@ _STRATEGY = """\
 """
 
 
-def write(
-    path: Path, *, port: int, models_url: str, database: str, strategy: Path | None = None, scorer: Path | None = None
-) -> None:
-    """Write the configuration; without a strategy the gateway only observes, and the safe model answers."""
-    parts = [_HEAD.format(port=port, database=database)]
-    parts += [_model(model, models_url) for model in MODELS.values()]
-    parts.append(_POLICY.format(name=POLICY, safe_model=SAFE_MODEL))
-    if strategy is not None and scorer is not None:
-        parts.append(_STRATEGY.format(strategy=strategy.name, scorer=scorer.name))
-    path.write_text("".join(parts), encoding="utf-8")
+def write(folder: WorkingFolder, *, port: int, models_url: str, learnt: bool = False) -> None:
+    """Write the configuration and the prices that it refers to.
 
-
-def _model(model: SimulatedModel, base_url: str) -> str:
-    return _MODEL.format(
-        name=model.name, base_url=base_url, input=model.input_usd_per_mtok, output=model.output_usd_per_mtok
+    learnt : a strategy and its scorer are there; without them the gateway observes, and the safe model answers.
+    """
+    prices = "".join(
+        _PRICE.format(name=model.name, input=model.input_usd_per_mtok, output=model.output_usd_per_mtok)
+        for model in MODELS.values()
     )
+    folder.prices.write_text(f"unit: {UNIT}\nmodels:\n{prices}", encoding="utf-8")
+    parts = [_HEAD.format(port=port, database=folder.database.name, prices=folder.prices.name)]
+    parts += [_MODEL.format(name=name, base_url=models_url) for name in MODELS]
+    parts.append(_POLICY.format(name=POLICY, safe_model=SAFE_MODEL))
+    if learnt:
+        parts.append(_STRATEGY.format(strategy=folder.strategy.name, scorer=folder.scorer.name))
+    folder.config.write_text("".join(parts), encoding="utf-8")

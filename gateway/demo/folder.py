@@ -41,6 +41,14 @@ class WorkingFolder:
     def database(self) -> Path:
         return self.path / "spillway.db"
 
+    @property
+    def prices(self) -> Path:
+        return self.path / "prices.yaml"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite+aiosqlite:///{self.database}"
+
     def log(self, name: str) -> Path:
         """Where a process of this name writes."""
         return self.path / f"{name}.log"
@@ -71,7 +79,7 @@ def take(path: Path) -> WorkingFolder:
 
 def _empty(folder: WorkingFolder) -> None:
     """Remove what demos write, and nothing that somebody else may have put beside it."""
-    written = [folder.config, folder.traffic, folder.strategy, folder.log("gateway"), folder.log("simulators")]
-    for file in [*written, *folder.path.glob(f"{folder.database.name}*")]:
+    written = [folder.config, folder.prices, folder.traffic, folder.strategy]
+    for file in [*written, *folder.path.glob(f"{folder.database.name}*"), *folder.path.glob("*.log")]:
         file.unlink(missing_ok=True)
     shutil.rmtree(folder.scorer, ignore_errors=True)
