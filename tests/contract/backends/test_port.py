@@ -10,6 +10,7 @@ from router.errors import BackendError
 from router.streaming import Assembly
 from scorer.answer import Usage
 from tests.contract.backends.conftest import KEY, Bench
+from tests.upstream import status
 
 
 async def chunks_of(bench: Bench) -> list[Chunk]:
@@ -67,8 +68,6 @@ async def test_many_calls_at_once_do_not_mix(bench: Bench) -> None:
 
 
 async def test_what_it_cannot_answer_is_a_named_error(bench: Bench) -> None:
-    from tests.upstream import status
-
     bench.upstream.will(status(400, "no such thing"))
     call = bench.call(messages=[{"role": "user", "content": "never asked"}])
     with pytest.raises(BackendError) as raised:

@@ -1,0 +1,154 @@
+"""Sizes, phases and connections of an exchange, against a server that misbehaves."""
+
+import asyncio
+import gzip
+
+import pytest
+
+from router.backends.backend import Call
+from router.backends.http import Limits
+from router.backends.openai_compatible import OpenAICompatible
+from router.errors import BackendBroken, BackendError, BackendNonsense, BackendTimeout, BackendUnreachable
+from tests import upstream as up
+from tests.wire import chunk_of, event
+
+CALL = Call(request_id="r", body={"messages": []})
+
+
+async def outcome(backend: OpenAICompatible, call: Call = CALL, *, streams: bool) -> BackendError | str:
+    try:
+        if streams:
+            last = [chunk async for chunk in backend.stream(call)][-1]
+            assert last.reply is not None
+            return last.reply.answer.text
+        return (await backend.complete(call)).answer.text
+    except BackendError as error:
+        return error
+    finally:
+        await backend.aclose()
+
+
+def backend_at(base_url: str, **limits: float | int | None) -> OpenAICompatible:
+    settings = {"total_s": 30.0, "connect_s": 5.0, **limits}
+    return OpenAICompatible("m", base_url=base_url, limits=Limits(**settings))  # type: ignore[arg-type]  # numbers
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_an_answer_may_be_as_large_as_the_limit_and_no_larger(streams: bool) -> None:
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.huge(200_000))
+        assert await outcome(backend_at(upstream.base_url, max_bytes=300_000), streams=streams) == "x" * 200_000
+        error = await outcome(backend_at(upstream.base_url, max_bytes=150_000), streams=streams)
+        assert isinstance(error, BackendNonsense)
+        assert "larger than 150000 bytes" in error.message
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_compressed_answer_is_not_unfolded(streams: bool) -> None:
+    bomb = gzip.compress(b"0" * 10_000_000)
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.raw(bomb, headers={"content-encoding": "gzip"}))
+        error = await outcome(backend_at(upstream.base_url), streams=streams)
+        assert isinstance(error, BackendNonsense)
+        assert upstream.asked[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("phase", ["before_headers", "after_headers"])
+async def test_a_stream_must_begin_in_time(phase: up.Phase) -> None:
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.hang(phase))
+        error = await outcome(backend_at(upstream.base_url, first_byte_s=0.1), streams=True)
+        assert isinstance(error, BackendTimeout)
+
+
+async def test_a_stream_must_go_on_in_time() -> None:
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.hang("mid_stream"))
+        error = await outcome(backend_at(upstream.base_url, first_byte_s=20.0, idle_s=0.1), streams=True)
+        assert isinstance(error, BackendTimeout)
+
+
+async def test_an_endless_trickle_ends_with_the_total() -> None:
+    async def trickle(exchange: up.Exchange) -> None:
+        await exchange.head(200, {"content-type": "text/event-stream"})
+        while True:
+            await exchange.send(b": still here\n\n")
+            await asyncio.sleep(0)
+
+    async with up.BadUpstream() as upstream:
+        upstream.will(trickle)
+        error = await outcome(backend_at(upstream.base_url, total_s=0.2, idle_s=0.1), streams=True)
+        assert isinstance(error, BackendTimeout)
+
+
+async def test_the_headers_of_an_answer_need_not_come_before_its_first_byte_is_due() -> None:
+    """Those who do not stream say nothing until the answer is whole: only the total holds for them."""
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.hang("before_headers"))
+        call = Call(request_id="r", body={}, timeout_s=0.2)
+        error = await outcome(backend_at(upstream.base_url, first_byte_s=0.01), call, streams=False)
+        assert isinstance(error, BackendTimeout)
+        assert "0.2 s" in error.message
+
+
+@pytest.mark.parametrize("code", [302, 307, 308])
+async def test_a_redirect_is_not_followed(code: int) -> None:
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.raw(b"", code=code, headers={"location": upstream.base_url + "/chat/completions"}))
+        error = await outcome(backend_at(upstream.base_url), streams=False)
+        assert isinstance(error, BackendNonsense)
+        assert error.status == code
+        assert len(upstream.asked) == 1
+
+
+async def test_what_is_not_http_is_an_error() -> None:
+    async with up.BadUpstream() as upstream:
+
+        async def garble(exchange: up.Exchange) -> None:
+            await exchange.send(b"SSH-2.0-OpenSSH\r\n\r\n")
+            exchange.die()
+
+        upstream.will(garble)
+        error = await outcome(backend_at(upstream.base_url), streams=False)
+        assert isinstance(error, BackendNonsense | BackendBroken)
+
+
+async def test_a_closed_backend_is_unreachable() -> None:
+    backend = backend_at(up.nobody_there())
+    await backend.aclose()
+    assert isinstance(await outcome(backend, streams=False), BackendUnreachable)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_one_connection_serves_many_calls(streams: bool) -> None:
+    connections = 0
+
+    async with up.BadUpstream() as upstream:
+        serve = upstream._serve
+
+        async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            await serve(reader, writer)
+
+        upstream._serve = counted  # type: ignore[method-assign]  # counts what the server accepts
+        await upstream.__aexit__()
+        await upstream.__aenter__()
+        backend = backend_at(upstream.base_url)
+        for _ in range(5):
+            chunks = [chunk async for chunk in backend.stream(CALL)] if streams else [await backend.complete(CALL)]
+            assert chunks
+        await backend.aclose()
+    assert connections == 1
+
+
+async def test_the_reply_does_not_wait_for_a_connection_that_stays_open_behind_done() -> None:
+    async def linger(exchange: up.Exchange) -> None:
+        await exchange.head(200, {"content-type": "text/event-stream"})
+        await exchange.send(event(chunk_of({"content": "hi"}, finish_reason="stop")) + b"data: [DONE]\n\n")
+        await exchange.until_hung_up()
+
+    async with up.BadUpstream() as upstream:
+        upstream.will(linger)
+        assert await outcome(backend_at(upstream.base_url), streams=True) == "hi"
+        await upstream.asked[0].hung_up.wait()
