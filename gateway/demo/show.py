@@ -31,17 +31,18 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     """Quality and cost against every model alone, then the tiers, then the cache."""
     console.print(_quality_and_cost(comparison))
     low, high = comparison.difference_ci95
+    saved = _saving(comparison.cascade.saving(comparison.reference))
     say(
         console,
-        f"Against {comparison.reference.name}: {_saving(comparison.cascade.saving(comparison.reference))}; right answers "
+        f"Against {comparison.reference.name}: {saved}; right answers "
         f"{100 * comparison.difference:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}).",
     )
     console.print(_tiers(comparison.tiers))
-    saved = comparison.with_repeats.saving(comparison.reference_with_repeats)
+    saved = _saving(comparison.with_repeats.saving(comparison.reference_with_repeats))
     say(
         console,
         f"Cache: {comparison.hits} of {comparison.repeats} questions asked once more were answered from it, at no "
-        f"cost.\nOver all {comparison.with_repeats.questions} requests: {_saving(saved)}.",
+        f"cost.\nOver all {comparison.with_repeats.questions} requests: {saved}.",
     )
 
 

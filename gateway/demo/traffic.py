@@ -32,7 +32,6 @@ class Exchange:
     right: bool
     latency_s: float
     cost_usd: Decimal | None
-    decision_id: str | None
     tier: int | None
     cache: str | None
 
@@ -92,7 +91,6 @@ async def _ask(session: aiohttp.ClientSession, url: str, model: str, task: Task)
         right=check(task.truth, str(answer["choices"][0]["message"]["content"] or "")),
         latency_s=time.monotonic() - started,
         cost_usd=None if cost is None else Decimal(cost),
-        decision_id=headers.get("x-spillway-decision-id"),
         tier=None if tier is None else int(tier),
         cache=headers.get("x-spillway-cache"),
     )

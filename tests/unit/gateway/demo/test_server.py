@@ -53,7 +53,7 @@ def test_logprobs_come_iff_asked_and_spell_the_answer(client: openai.OpenAI) -> 
         assert entry.top_logprobs[0].token == entry.token
         assert len(entry.top_logprobs) == 3
         assert sum(math.exp(one.logprob) for one in entry.top_logprobs) < 1 + 1e-6
-        assert [one.logprob for one in entry.top_logprobs] == sorted((one.logprob for one in entry.top_logprobs))[::-1]
+        assert [one.logprob for one in entry.top_logprobs] == sorted(one.logprob for one in entry.top_logprobs)[::-1]
 
 
 @pytest.mark.parametrize("include_usage", [True, False])
