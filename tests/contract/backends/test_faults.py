@@ -223,12 +223,6 @@ async def test_a_caller_cannot_send_the_call_elsewhere(wired: Bench) -> None:
     evil = up.nobody_there()
     fields: dict[str, Any] = dict.fromkeys(("api_base", "base_url"), evil)
     fields |= dict.fromkeys(("api_key", "custom_llm_provider", "mock_response"), "theirs")
-        "api_base": evil,
-        "base_url": evil,
-        "api_key": "theirs",
-        "custom_llm_provider": "x",
-        "mock_response": "y",
-    }
     reply = await wired.backend.complete(wired.call(**fields, extra_headers={"authorization": "theirs"}))
     assert reply.answer.text == "hello there"
     assert wired.upstream.asked[0].headers["authorization"] == f"Bearer {KEY}"

@@ -90,7 +90,7 @@ def test_usage_that_cannot_be_right_is_not_passed_on() -> None:
         ),
     ],
 )
-def test_the_dialects_of_usage(usage: dict[str, Any], read: dict[str, int]) -> None:
+def test_the_dialects_of_usage(usage: dict[str, Any], read: dict[str, Any]) -> None:
     expected = Usage(**{"prompt_tokens": 10, "completion_tokens": 5, **read})
     assert read_usage({"prompt_tokens": 10, "completion_tokens": 5, **usage}) == expected
 
@@ -115,20 +115,19 @@ def test_counts_that_cannot_be_right_are_unknown(usage: Any) -> None:
     assert read_usage(usage) is None
 
 
+Counts = dict[str, Any]
 counts = st.one_of(st.integers(-2, 30), st.none(), st.booleans(), st.text(max_size=2))
-details = fields_of(["cached_tokens", "reasoning_tokens", "cache_write_tokens"])
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens"]), counts
-    ),
-    details,
-    details,
-)
-def test_usage_is_consistent_or_unknown(
-    usage: dict[str, Any], prompt: dict[str, Any], produced: dict[str, Any]
-) -> None:
+def some_of(*names: str) -> st.SearchStrategy[Counts]:
+    return st.dictionaries(st.sampled_from(names), counts)
+
+
+details = some_of("cached_tokens", "reasoning_tokens", "cache_write_tokens")
+
+
+@given(some_of("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens"), details, details)
+def test_usage_is_consistent_or_unknown(usage: Counts, prompt: Counts, produced: Counts) -> None:
     read = read_usage({**usage, "prompt_tokens_details": prompt, "completion_tokens_details": produced})
     if read is not None:
         assert 0 <= read.cached_prompt_tokens + read.cache_write_tokens <= read.prompt_tokens

@@ -95,7 +95,7 @@ async def test_a_changed_log_is_read_again(tmp_path: Path, backend: Recorded) ->
 
 
 def test_a_model_that_is_not_in_the_log_is_named(tmp_path: Path, backend: Recorded) -> None:
-    with pytest.raises(BadBackendSpec, match="'served'.*they have logged"):
+    with pytest.raises(BadBackendSpec, match=r"'served'.*they have logged"):
         Recorded("served", [tmp_path / "log.jsonl"])
 
 
