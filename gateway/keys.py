@@ -141,6 +141,13 @@ class KeyStore:
             self._remember(digest, caller)
         return caller
 
+    async def by_id(self, key_id: str) -> Caller | None:
+        """The owner of a live key, for one who proved before to have its secret; None for an unknown or revoked one."""
+        live = (_keys.c.key_id == key_id) & _keys.c.revoked_us.is_(None)
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(_keys).where(live))).mappings().first()
+        return None if row is None else Caller(tenant_id=row["tenant_id"], key_id=row["key_id"], name=row["name"])
+
     async def _look_up(self, digest: str) -> Caller | None:
         live = (_keys.c.secret_sha256 == digest) & _keys.c.revoked_us.is_(None)
         async with self._database.read() as connection:

@@ -1,0 +1,1 @@
+"""The web dashboard without its HTTP: sessions, numbers in words, the drawing of bars, and the pages."""

@@ -1,0 +1,62 @@
+"""Why one request was answered as it was, in sentences. Knows what states and stop reasons mean; knows no HTML."""
+
+from gateway.dashboard import numbers
+from gateway.ledger.decisions import AttemptReport, DecisionReport
+
+_STOPPED = {
+    "accepted": "{model} answered, for its score reached the threshold of its tier.",
+    "last_stage": "{model} answered: it is the last tier, whose answer is taken whatever its score.",
+    "best_so_far": "{model} had the best answer of those that were paid for, and no later tier gave a better one.",
+    "scorer_abstained": "{model} answered as the safe model, for the scorer could judge none of the answers.",
+}
+_ENDED = {
+    "cached": "The same request had been answered before: the answer came from the cache, and no model was called.",
+    "failed": "No model could answer.",
+    "cancelled": "The client went away before the answer was complete.",
+    "lost": "The gateway was stopped before the request ended. What may have been billed is entered as an estimate.",
+}
+
+
+def verdict(report: DecisionReport) -> str:
+    """The ending in one sentence."""
+    if report.status is None:
+        return "The request is under way."
+    if report.status in _ENDED:
+        return _ENDED[report.status]
+    model = report.answered_model or "A model"
+    if report.policy is None:
+        return f"{model} was asked for by its name, and answered."
+    if len(report.attempts) == 1 and report.stop_reason == "last_stage":
+        return f"{model} answered: it is the policy's only tier."
+    return _STOPPED.get(report.stop_reason or "", "{model} answered.").format(model=model)
+
+
+def ending(attempt: AttemptReport) -> str:
+    """What became of one call, in one sentence."""
+    score, threshold = numbers.probability(attempt.score), numbers.probability(attempt.threshold)
+    if attempt.state is None:
+        return "The call is under way."
+    if attempt.state == "failed":
+        status = f", HTTP status {attempt.error_status}" if attempt.error_status else ""
+        return f"The call failed: {attempt.error_kind or 'unknown error'}{status}."
+    if attempt.state == "cancelled":
+        return "The call was cut off before its answer was complete."
+    if attempt.score is None:
+        return "The answer was taken without a score." if attempt.state == "accepted" else "The answer has no score."
+    if attempt.threshold is None:
+        return f"The answer scored {score}; no threshold stood in its way."
+    if attempt.state == "accepted":
+        return f"The answer scored {score} and reached the threshold of {threshold}."
+    return f"The answer scored {score}, below the threshold of {threshold}."
+
+
+def usage_words(attempt: AttemptReport) -> str:
+    """How the counts behind the amounts came to be known."""
+    words = {
+        "provider": "Counts as the provider told them.",
+        "counted": "Counts taken here, for the provider told none.",
+        "estimated": "An estimate, for the provider told no counts.",
+    }
+    if attempt.usage_source is None:
+        return "Nothing may be billed." if attempt.state is not None else ""
+    return words.get(attempt.usage_source, "")
