@@ -53,6 +53,7 @@ def show_endpoint(console: Console, *, base_url: str, key: str, config: str) -> 
     say(console, f"base_url   {base_url}\napi key    {key}\ndashboard  {dashboard}\nconfig     {config}\n")
     say(console, _CURL.format(base_url=base_url, key=key) + "\n")
     say(console, _PYTHON.format(base_url=base_url, key=key) + "\n")
+    say(console, "Ctrl-C stops the gateway and the simulated models.")
 
 
 def say(console: Console, text: str) -> None:

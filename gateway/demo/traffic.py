@@ -73,8 +73,16 @@ def messages(task: Task) -> tuple[Mapping[str, Any], ...]:
     return ({"role": "user", "content": task.question},)
 
 
+def asks_logprobs(task: Task) -> bool:
+    """Whether the client of this task asks for log-probabilities: about every other one does.
+
+    So the scorer learns to judge with and without them, and a client that does not know of them is judged well too.
+    """
+    return len(task.question) % 2 == 0
+
+
 async def _ask(session: aiohttp.ClientSession, url: str, model: str, task: Task) -> Exchange:
-    body = {"model": model, "messages": list(messages(task)), "temperature": 0, "logprobs": True}
+    body = {"model": model, "messages": list(messages(task)), "temperature": 0, "logprobs": asks_logprobs(task)}
     started = time.monotonic()
     try:
         async with session.post(url, json=body) as response:
