@@ -2,8 +2,11 @@
 
 import asyncio
 import gzip
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from router.backends.backend import Call
 from router.backends.http import Limits
@@ -28,9 +31,8 @@ async def outcome(backend: OpenAICompatible, call: Call = CALL, *, streams: bool
         await backend.aclose()
 
 
-def backend_at(base_url: str, **limits: float | int | None) -> OpenAICompatible:
-    settings = {"total_s": 30.0, "connect_s": 5.0, **limits}
-    return OpenAICompatible("m", base_url=base_url, limits=Limits(**settings))  # type: ignore[arg-type]  # numbers
+def backend_at(base_url: str, **limits: Any) -> OpenAICompatible:
+    return OpenAICompatible("m", base_url=base_url, limits=Limits(**{"total_s": 30.0, "connect_s": 5.0, **limits}))
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -152,3 +154,31 @@ async def test_the_reply_does_not_wait_for_a_connection_that_stays_open_behind_d
         upstream.will(linger)
         assert await outcome(backend_at(upstream.base_url), streams=True) == "hi"
         await upstream.asked[0].hung_up.wait()
+
+
+garbage = st.sampled_from(
+    [
+        event(chunk_of({"content": "é"})),
+        event(chunk_of({}, finish_reason="stop")),
+        event({"choices": [{"index": 0, "delta": {"content": 1, "tool_calls": [{}]}}]}),
+        event({"choices": 1}),
+        event({"error": 1}),
+        event({}),
+        b"data: [DONE]\n\n",
+        b"data: [1]\n\n",
+        b"data: ",
+        b"\n\n",
+    ]
+)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(garbage | st.binary(max_size=30), min_size=1, max_size=6),
+    st.sampled_from(["text/event-stream", "application/json"]),
+)
+async def test_any_bytes_are_an_answer_or_a_named_error(pieces: list[bytes], content_type: str) -> None:
+    async with up.BadUpstream() as upstream:
+        upstream.will(up.raw(b"".join(pieces), content_type=content_type))
+        for streams in (True, False):
+            assert isinstance(await outcome(backend_at(upstream.base_url), streams=streams), str | BackendError)
