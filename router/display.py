@@ -24,7 +24,8 @@ _USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand querie
 @contextmanager
 def progress_bar(title: str, *, quiet: bool) -> Iterator[Progress]:
     """A bar on stderr, so that stdout holds the result only."""
-    with Bar(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -113,7 +113,7 @@ def replay(
         reference=_single(table, reference),
         reference_cost_nanousd=base_spent,
         saving=_saving(spent, base_spent),
-        saving_ci95=interval(1 - drawn[:, 0] / drawn[:, 1]) if base_cost.all() else None,
+        saving_ci95=interval(1 - drawn[:, 0] / drawn[:, 1]) if drawn[:, 1].all() else None,
         quality_delta=float(gains[:, 0].mean()),
         quality_delta_ci95=interval(drawn[:, 2]),
         stages=_stages(strategy, played),

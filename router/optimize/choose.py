@@ -39,7 +39,7 @@ def choose(
 
     The strategy is a single model where no cascade is better by the rule; its evidence then says so in a note.
     """
-    candidates = Candidates.search(table, space, parts=folds(table.query_hashes), progress=progress)
+    candidates = Candidates.search(table, space, parts=folds(table.groups), progress=progress)
     estimates = candidates.estimates()
     index = select(rule, estimates)
     held_out = cross_validate(rule, candidates)
@@ -70,9 +70,9 @@ def choose(
     return Choice(strategy=strategy, candidates=candidates, index=index, held_out=held_out)
 
 
-def folds(query_hashes: tuple[str, ...]) -> NDArray[np.intp]:
-    """(n,) a fold of 0 … FOLDS - 1 for each query, as even as can be; the same query always has the same one."""
-    ranks = np.unique(np.asarray(query_hashes), return_inverse=True)[1]
+def folds(groups: tuple[str, ...]) -> NDArray[np.intp]:
+    """(n,) a fold of 0 … FOLDS - 1 for each query, as even as can be; queries of one group have the same one."""
+    ranks = np.unique(np.asarray(groups), return_inverse=True)[1]
     return np.asarray(ranks.reshape(-1) % FOLDS, dtype=np.intp)
 
 

@@ -45,6 +45,7 @@ class ScoreTable:
     models : k names.   query_hashes : n hashes.
     quality : (n, k) labels in [0, 1].   cost_nanousd : (n, k) int64.
     left_out : models of the log that are not in the table, each with the reason.
+    groups : n names; queries of one group (a conversation) are never parted by a fold. Default: each its own.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ScoreTable:
         cost_nanousd: NDArray[np.int64],
         scores: Scores,
         left_out: Mapping[str, str] | None = None,
+        groups: tuple[str, ...] | None = None,
     ) -> None:
         shape = (len(query_hashes), len(models))
         if quality.shape != shape or cost_nanousd.shape != shape:
@@ -65,6 +67,7 @@ class ScoreTable:
         self.models, self.query_hashes = models, query_hashes
         self.quality, self.cost_nanousd = quality, cost_nanousd
         self.left_out: Mapping[str, str] = left_out or {}
+        self.groups = query_hashes if groups is None else groups
         self._compute = scores
         self._scores: dict[tuple[int, tuple[int, ...]], NDArray[np.float64]] = {}
 
@@ -104,6 +107,7 @@ class ScoreTable:
             cost_nanousd=costs(queries, names, prices),
             scores=scores,
             left_out=left_out,
+            groups=tuple(query.group or query.hash for query in queries),
         )
 
     @property
@@ -130,6 +134,7 @@ class ScoreTable:
             cost_nanousd=self.cost_nanousd[rows],
             scores=lambda model, context: self.scores(model, context)[rows],
             left_out=self.left_out,
+            groups=tuple(self.groups[row] for row in rows),
         )
 
     def reference(self) -> int:
