@@ -18,6 +18,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Column, MetaData, String, Table, Text, TypeDecorator, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Dialect, make_url
@@ -180,7 +181,10 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             config = _alembic_config()
             config.attributes["connection"] = connection
-            step(config, revision)
+            try:
+                step(config, revision)
+            except CommandError as error:
+                raise DatabaseError(f"{self.name}: {error}; is it of a newer version than this one?") from error
 
         async def attempt() -> None:
             async with _named_errors(), engine.begin() as connection:
