@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,9 +18,11 @@ from starlette.routing import Route
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions
+from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
 from gateway.keys import KeyStore
+from gateway.ledger.overview import Overview
 from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
@@ -28,6 +31,7 @@ from gateway.policies import load_policies
 from gateway.prices import price_book
 from gateway.routes.chat import PATH as CHAT
 from gateway.routes.chat import ChatCompletions
+from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
@@ -35,24 +39,28 @@ from gateway.routes.observed import Observed, request_id
 from gateway.routes.refusals import error_response
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
-from router.cascade import Cascade
+from router.cascade import AnswerScorer, Cascade
+from scorer.scoring import Scorer
 
 _log = logging.getLogger("spillway")
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer] = Scorer.load) -> FastAPI:
     """The gateway as an ASGI application. Its lifespan opens the database, the ledger and the cache, and closes them.
 
+    load_scorer : makes a scorer of an artifact's folder.
     Raises ConfigError where strategies, scorers, prices or logs do not fit the configuration.
     """
-    policies = load_policies(settings)
+    policies = load_policies(settings, load_scorer)
     prices = price_book(settings)
     backends = backends_of(settings)
     database = Database(settings.database_url)
     ledger = LedgerWriter(database, prices, output_limits=output_limits(settings))
     telemetry = Telemetry()
     telemetry.register(LedgerMetrics(ledger))
-    authenticator = Authenticator(KeyStore(database) if settings.auth.required else None)
+    keys = KeyStore(database) if settings.auth.required else None
+    authenticator = Authenticator(keys)
+    sessions = Sessions(lambda: database.installation_secret("dashboard"))
     serving: list[Completions] = []  # empty until the lifespan has begun and after it has ended
 
     @asynccontextmanager
@@ -90,7 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
         Route(CHAT, ChatCompletions(completions, authenticator, settings.server), methods=["POST"])
     )
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
-    app.include_router(decisions_router(Reports(database), authenticator))
+    app.include_router(decisions_router(Reports(database), ledger.flush, authenticator))
+    app.include_router(dashboard_router(Overview(database), Reports(database), keys, sessions))
     app.include_router(health_router(database, telemetry, lambda: None if serving else "starting or stopping"))
     app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
     _add_error_handlers(app)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.registry import Collector
 
 from router.outcome import Attempt
@@ -25,6 +25,7 @@ class Telemetry:
     """The metrics of one gateway, on a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # they double the series and say what a restart says
         self.registry = CollectorRegistry()
         labels = ("endpoint", "status")
         self._requests = self._counter("spillway_requests", "Requests by endpoint and HTTP status", *labels)

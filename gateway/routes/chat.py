@@ -20,7 +20,7 @@ from gateway.errors import InternalError, RequestError, UpstreamFailed
 from gateway.keys import Caller
 from gateway.routes.body import read_body
 from gateway.routes.headers import decision_fields, decision_headers
-from gateway.routes.observed import notes, request_id
+from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from gateway.routes.wire import parse_chat, render_completion
@@ -43,6 +43,7 @@ class ChatCompletions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or notice that nobody waits for the answer any more."""
+        served_at(scope, PATH)
         headers = Headers(scope=scope)
         try:
             caller = await self._authenticator.caller(headers.get("authorization"), headers.get("origin"))

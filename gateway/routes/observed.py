@@ -29,6 +29,11 @@ def notes(scope: Scope) -> dict[str, Any]:
     return noted
 
 
+def served_at(scope: Scope, path: str) -> None:
+    """Say which endpoint this is, where the framework does not know: a bare ASGI application."""
+    scope["state"]["endpoint"] = path
+
+
 class Observed:
     """The outermost ASGI application."""
 
@@ -69,7 +74,8 @@ _SORRY = "The gateway has failed within. Its log says more under this response's
 
 
 def _endpoint(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", "")) or "unmatched"
+    own: str | None = scope["state"].get("endpoint")
+    return own or str(getattr(scope.get("route"), "path", "")) or "unmatched"
 
 
 def _line(scope: Scope, status: int, seconds: float) -> Mapping[str, Any]:

@@ -105,6 +105,7 @@ def render_completion(completion: Completion) -> dict[str, Any]:
     return dict(completion.body) | {
         "id": completion.decision.chat_id,
         "object": "chat.completion",
+        "created": int(completion.decision.created.timestamp()),
         "model": completion.decision.model,
         "usage": render_usage(completion),
     }
