@@ -26,7 +26,7 @@ class LedgerCounts:
 
 
 class Alarms:
-    """Counts, and warns once where the same cause would fill the log."""
+    """Counts, and warns ever more rarely where the same cause would fill the log."""
 
     def __init__(self) -> None:
         self.counts = LedgerCounts()
@@ -42,7 +42,8 @@ class Alarms:
     def over_reservation(self, attempt_id: str, model: str, amount: int, reserved: int) -> None:
         """An attempt cost more than could be proven before."""
         self.counts.over_reservation += 1
-        _log.warning("%s (%s) cost %d nano-USD, over its bound of %d", attempt_id, model, amount, reserved)
+        if _is_landmark(self.counts.over_reservation):
+            _log.warning("%s (%s) cost %d nano-USD, over its bound of %d", attempt_id, model, amount, reserved)
 
     def orphan(self, attempt_id: str, model: str, amount: int | None) -> None:
         """An attempt of a dead process was settled at an estimate."""
@@ -62,9 +63,14 @@ class Alarms:
     def retry(self, reason: str) -> None:
         """A commit failed and is made again."""
         self.counts.retries += 1
-        if self.counts.retries & (self.counts.retries - 1) == 0:  # at 1, 2, 4, 8, …
+        if _is_landmark(self.counts.retries):
             _log.warning("commit %d of the ledger has to be repeated: %s", self.counts.retries, reason)
 
     def unforeseen(self, where: str) -> None:
         """Something failed that nobody thought of; call it while handling the error."""
         _log.exception("%s failed in an unforeseen way", where)
+
+
+def _is_landmark(count: int) -> bool:
+    """Whether it is 1, 2, 4, 8, …"""
+    return count & (count - 1) == 0

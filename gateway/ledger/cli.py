@@ -107,7 +107,7 @@ def _cells(row: SpendRow) -> tuple[str, ...]:
         str(row.rejected),
         str(row.failed + row.cancelled),
         "unknown" if row.nanousd is None else usd(row.nanousd),
-        usd(row.rejected_nanousd),
+        "unknown" if row.nanousd is None and row.rejected else usd(row.rejected_nanousd),
         str(row.unknown) if row.unknown else "",
     )
 

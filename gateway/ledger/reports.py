@@ -32,7 +32,7 @@ class SpendRow:
     """
 
     heading: str | None
-    requests: int = 0
+    requests: int | None = 0  # None by model: a request may call several
     attempts: int = 0
     accepted: int = 0
     rejected: int = 0
@@ -101,7 +101,8 @@ class Reports:
             for query in queries:
                 for row in (await connection.execute(query)).mappings():
                     found.setdefault(row["heading"], {}).update(_values(row))
-        return [SpendRow(heading=_heading(by, key), **values) for key, values in found.items()]
+        unasked: dict[str, Any] = {"requests": None} if by == "model" else {}
+        return [SpendRow(heading=_heading(by, key), **unasked, **values) for key, values in found.items()]
 
 
 def _attempt_sums(by: SpendBy | None, span: Span) -> Select[Any]:
