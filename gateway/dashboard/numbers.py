@@ -41,7 +41,7 @@ def money(nanousd: int | None, decimals: int | None = None) -> str:
     least = Decimal(1).scaleb(-places)
     amount = (abs(nanousd) / _NANO).quantize(least, rounding=ROUND_HALF_EVEN)
     sign = MINUS if nanousd < 0 else ""
-    return f"{sign}${amount:,}" if amount else f"{sign}<${least}"
+    return f"{sign}${amount:,f}" if amount else f"{sign}<${least:f}"
 
 
 def share(part: float | None) -> str:
