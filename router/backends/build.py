@@ -24,8 +24,9 @@ class BackendSpec:
     model : the name by which Spillway's users know it.
     upstream_model : the name that the upstream knows; None: the same. For ``hosted``, litellm's ``provider/model``.
     base_url : the API's root, such as ``http://host:8000/v1``. Needed by openai_compatible.
-    timeout_s, first_byte_timeout_s, idle_timeout_s : for the whole call; until the answer begins; between two pieces
-        of a stream. None: only the whole call's.
+    timeout_s, connect_timeout_s : for the whole call, a second try included; for the connection alone.
+    first_byte_timeout_s, idle_timeout_s : until a stream begins; between two pieces of it. None: the whole call's. Both
+        are for streams only, since other answers are silent until they are whole.
     logs, recorded_model : the files that a recorded backend plays back, and the model's name in them (None: the same).
     """
 

@@ -23,7 +23,7 @@ _DRAIN_S = 0.1
 class Limits:
     """How long each phase of an exchange may take in seconds, and how large its answer may be.
 
-    first_byte_s, idle_s : until the answer's first byte, and between two pieces of it; None: bounded by the total only.
+    first_byte_s, idle_s : until the answer's first byte, and between two pieces of it; None: the total only.
     """
 
     total_s: float

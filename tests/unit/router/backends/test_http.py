@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.backends.backend import Call
-from router.backends.http import Limits
+from router.backends.http import Exchange, Limits
 from router.backends.openai_compatible import OpenAICompatible
 from router.errors import BackendBroken, BackendError, BackendNonsense, BackendTimeout, BackendUnreachable
 from tests import upstream as up
@@ -81,6 +83,28 @@ async def test_an_endless_trickle_ends_with_the_total() -> None:
         upstream.will(trickle)
         error = await outcome(backend_at(upstream.base_url, total_s=0.2, idle_s=0.1), streams=True)
         assert isinstance(error, BackendTimeout)
+
+
+class Endless:
+    """A response whose next bytes are always there already."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+    content_type = "text/event-stream"
+
+    def __init__(self) -> None:
+        self.content = self
+
+    async def readany(self) -> bytes:
+        return b"x"
+
+
+async def test_an_endless_flood_ends_with_the_total() -> None:
+    exchange = Exchange("m", Endless(), Limits(total_s=5.0, connect_s=5.0), started=time.monotonic() - 4.0)
+    assert await exchange.piece() == b"x"
+    exchange = Exchange("m", Endless(), Limits(total_s=5.0, connect_s=5.0), started=time.monotonic() - 6.0)
+    with pytest.raises(BackendTimeout):
+        await exchange.piece()
 
 
 async def test_the_headers_of_an_answer_need_not_come_before_its_first_byte_is_due() -> None:
