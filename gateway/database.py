@@ -5,6 +5,7 @@ Knows connections, pragmas, locks and migrations, and the column types on which 
 
 import asyncio
 import base64
+import functools
 import os
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -155,10 +156,9 @@ class Database:
 
     async def schema(self) -> SchemaState:
         """Where the schema stands. Raises DatabaseUnavailable."""
-        head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
         async with self.read() as connection:
             current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-        return SchemaState(current=current, head=head or "base")
+        return SchemaState(current=current, head=_newest_revision())
 
     async def installation_secret(self, name: str) -> bytes:
         """32 random bytes that all processes on this database share, made at the first call."""
@@ -207,6 +207,11 @@ def _alembic_config() -> Config:
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
+
+
+@functools.cache
+def _newest_revision() -> str:
+    return ScriptDirectory.from_config(_alembic_config()).get_current_head() or "base"
 
 
 async def _while_busy(attempt: Callable[[], Awaitable[None]], patience_s: float) -> None:
