@@ -5,6 +5,7 @@ Knows the server's options: one process, uvloop, httptools, and time for request
 
 import asyncio
 import logging
+import signal
 import socket
 
 import uvicorn
@@ -46,6 +47,8 @@ def run(settings: Settings) -> int:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         logging.getLogger("spillway").info("serving on http://%s:%s", shown, port)
+        for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped in good order
+            signal.signal(stop, lambda _number, _frame: None)
         server.run(sockets=[listening])
     finally:
         listening.close()

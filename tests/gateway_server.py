@@ -33,7 +33,7 @@ from scorer.errors import ScorerError
 PRICE = "price: {input_usd_per_mtok: 1, output_usd_per_mtok: 10}"
 OBSERVING = "policies: [{name: default, safe_model: large}]\n"
 CASCADE = "policies: [{name: default, safe_model: large, strategy: strategy.json, scorer: scorer}]\n"
-HELLO = [{"role": "user", "content": "hello"}]
+HELLO: Any = [{"role": "user", "content": "hello"}]
 
 
 class NumberScorer:
@@ -53,7 +53,7 @@ def models(*, extra: str = "", **base_urls: str) -> str:
     lines = ["models:"]
     for name, url in base_urls.items():
         lines += [f"  - name: {name}", "    backend: openai_compatible", f"    base_url: {url}", f"    {PRICE}"]
-        lines += [f"    {extra}"] if extra else []
+        lines += ["    max_output_tokens: 4096", *([f"    {extra}"] if extra else [])]
     return "\n".join(lines) + "\n"
 
 
@@ -69,7 +69,8 @@ class Running:
 
     def client(self, **options: Any) -> openai.AsyncOpenAI:
         """OpenAI's own client, pointed at this gateway."""
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.key, **({"max_retries": 0} | options))
+        defaults: dict[str, Any] = {"base_url": f"{self.url}/v1", "api_key": self.key, "max_retries": 0}
+        return openai.AsyncOpenAI(**(defaults | options))
 
     async def chat(self, model: str = "auto", **fields: Any) -> httpx.Response:
         """A completion by bare HTTP."""

@@ -32,7 +32,7 @@ async def test_observing_the_safe_model_answers_and_the_answer_says_so(tmp_path:
         assert completion.model == "large"
         assert completion.usage is not None
         assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == USAGE
-        assert completion.usage.cost == float(COST)
+        assert completion.usage.model_dump()["cost"] == float(COST)
         headers = raw.headers
         assert headers["x-request-id"] == headers["x-spillway-decision-id"]
         assert completion.id == headers["x-request-id"].replace("dec_", "chatcmpl-")
