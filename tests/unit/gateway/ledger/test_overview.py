@@ -1,8 +1,9 @@
 """The overview equals a recomputation by hand, keeps tenants and periods apart, and asks the database little."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
@@ -10,9 +11,17 @@ from sqlalchemy import event, text
 from gateway.database import Database, DatabaseError
 from gateway.ledger.overview import Overview, Period, Step, total
 from tests.dashboard_seed import NOW, Call, Ledger, month, reference_for
+from tests.databases import ENGINES, fresh_database
 
 MONTH = Period.days(30, NOW)
 MOST_STATEMENTS = 4  # of the page of costs: two for the period, two for the decisions
+
+
+@pytest.fixture(params=ENGINES)
+async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Database]:
+    """A database of each kind: the two group, divide and add alike."""
+    async with fresh_database(request.param, tmp_path) as made:
+        yield made
 
 
 @contextmanager
@@ -32,10 +41,10 @@ def statements(database: Database) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-async def test_sums_equal_those_of_the_rows(database: Database) -> None:
+async def test_sums_equal_those_of_the_rows(either: Database) -> None:
     ledger = month(300)
-    await ledger.write(database)
-    groups, calls = await Overview(database).costs("default", MONTH)
+    await ledger.write(either)
+    groups, calls = await Overview(either).costs("default", MONTH)
     mine = {row["decision_id"] for row in ledger.rows["requests"] if row["tenant_id"] == "default"}
     attempts = {row["attempt_id"]: row for row in ledger.rows["attempts"] if row["decision_id"] in mine}
     settled = [row for row in ledger.rows["settlements"] if row["attempt_id"] in attempts]
@@ -59,7 +68,7 @@ async def test_sums_equal_those_of_the_rows(database: Database) -> None:
         assert sum(call.spent_nanousd for call in calls if call.model == model) == of_model
 
 
-async def test_a_request_of_unknown_cost_or_reference_is_not_compared(database: Database) -> None:
+async def test_a_request_of_unknown_cost_or_reference_is_not_compared(either: Database) -> None:
     ledger = Ledger()
     known = Call(model="large")
     ledger.request(NOW, [Call(model="small", state="rejected"), known], reference=reference_for(known))
@@ -67,8 +76,8 @@ async def test_a_request_of_unknown_cost_or_reference_is_not_compared(database: 
     ledger.request(NOW, [Call(model="small", state=None)], status=None)
     ledger.request(NOW, [known], status="failed")
     ledger.request(NOW, [], status="cached", cache="HIT", reference=(7, "modelled"))
-    await ledger.write(database)
-    groups, _ = await Overview(database).costs("default", MONTH)
+    await ledger.write(either)
+    groups, _ = await Overview(either).costs("default", MONTH)
     whole = total(group.tally for group in groups)
     small, large = Call(model="small").amount or 0, known.amount or 0
     assert (whole.requests, whole.compared) == (5, 2)
@@ -78,7 +87,7 @@ async def test_a_request_of_unknown_cost_or_reference_is_not_compared(database: 
     assert whole.saved_nanousd == 7 - small
 
 
-async def test_slots_are_half_open_and_hold_what_happened_in_them(database: Database) -> None:
+async def test_slots_are_half_open_and_hold_what_happened_in_them(either: Database) -> None:
     ledger = Ledger()
     for when in (
         MONTH.since - timedelta(milliseconds=1),
@@ -87,8 +96,8 @@ async def test_slots_are_half_open_and_hold_what_happened_in_them(database: Data
         MONTH.until,
     ):
         ledger.request(when, [Call(model="small")])
-    await ledger.write(database)
-    groups, _ = await Overview(database).costs("default", MONTH)
+    await ledger.write(either)
+    groups, _ = await Overview(either).costs("default", MONTH)
     assert sorted(group.slot for group in groups) == [MONTH.starts[0], MONTH.starts[-1]]
     assert total(group.tally for group in groups).requests == 2
 
@@ -106,24 +115,24 @@ async def test_a_tenant_sees_its_own(database: Database) -> None:
     assert await overview.latest("c", limit=10) == ()
 
 
-async def test_decisions_come_newest_first_page_by_page(database: Database) -> None:
+async def test_decisions_come_newest_first_page_by_page(either: Database) -> None:
     ledger = Ledger()
     ids = [ledger.request(NOW + timedelta(seconds=n), [Call(model="small")]) for n in range(7)]
-    await ledger.write(database)
-    overview, seen, before = Overview(database), list[str](), None
+    await ledger.write(either)
+    overview, seen, before = Overview(either), list[str](), None
     while page := await overview.latest("default", limit=3, before=before):
         seen += [decision.decision_id for decision in page]
         before = seen[-1]
     assert seen == ids[::-1]
 
 
-async def test_a_decision_tells_its_way(database: Database) -> None:
+async def test_a_decision_tells_its_way(either: Database) -> None:
     ledger = Ledger()
     calls = [Call(model="small", state="rejected", score=0.3, threshold=0.6), Call(model="large")]
     ledger.request(NOW, calls, reference=reference_for(calls[1]))
     ledger.request(NOW, [Call(model="small"), Call(model="new", priced=False)])
-    await ledger.write(database)
-    unknown, told = await Overview(database).latest("default", limit=2)
+    await ledger.write(either)
+    unknown, told = await Overview(either).latest("default", limit=2)
     assert unknown.spent_nanousd is None
     assert told.spent_nanousd == sum(call.amount or 0 for call in calls)
     assert (told.created, told.answered_model, told.stop_reason) == (NOW, "large", "last_stage")
@@ -162,7 +171,7 @@ async def test_no_statement_reads_a_whole_table(database: Database) -> None:
             assert scans == [], statement
 
 
-async def test_without_a_schema_the_error_has_a_name(tmp_path: object) -> None:
+async def test_without_a_schema_the_error_has_a_name(tmp_path: Path) -> None:
     bare = Database(f"sqlite+aiosqlite:///{tmp_path}/bare.db")
     with pytest.raises(DatabaseError):
         await Overview(bare).latest("default", limit=1)
