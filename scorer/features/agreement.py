@@ -1,0 +1,144 @@
+"""What the other answers already paid for say about an answer: who concludes the same, who something else, how alike.
+
+Knows an answer table and an experience. The others are a set: every value is a sum, a mean or an extreme over them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.features.experience import Experience
+from scorer.features.sketch import resemblance
+from scorer.features.table import AnswerTable
+
+Floats = NDArray[np.float64]
+
+NAMES = (
+    *("others", "others_concluded", "agreeing", "differing", "agreeing_share"),
+    *("agreeing_weight", "differing_weight", "vote_margin", "best_agreeing", "best_differing"),
+    *("stronger_agree", "stronger_differ", "rivals", "rival_size", "rival_weight"),
+    *("evidence", "evidence_best", "evidence_worst", "posterior_logit"),
+    *("resemblance_mean", "resemblance_max", "resemblance_to_best", "relative_log_chars", "best_other"),
+)
+
+
+def measure(
+    table: AnswerTable,
+    rows: NDArray[np.int64],
+    models: NDArray[np.int64],
+    context: NDArray[np.bool_],
+    experience: Experience,
+) -> tuple[Floats, Floats]:
+    """Agreement of r answers with their contexts.
+
+    rows : (r,) which query.   models : (r,) whose answer.   context : (r, k) whose other answers are known; answers
+    that are not there, and the answer itself, do not count.
+    Returns (r, len(NAMES)) values, nan where nothing can be compared, and (r, k) who agrees: +1, −1, 0 for not known.
+    """
+    each = np.arange(len(rows))
+    known = context & table.present[rows]
+    known[each, models] = False
+    groups = table.conclusions[rows]
+    own = groups[each, models]
+    comparable = known & (groups >= 0) & (own >= 0)[:, None]
+    same = comparable & (groups == own[:, None])
+    other = comparable & ~same
+    accuracy = experience.task_accuracy[table.tasks[rows]]  # −1 is the row for unknown tasks
+    signs = same.astype(np.float64) - other
+    columns = (
+        *_votes(known & (groups >= 0), known, same, other, accuracy, accuracy[each, models]),
+        *_rivals(groups, other, accuracy),
+        *_evidence(same, other, experience.evidence[models], accuracy[each, models]),
+        *_likeness(table, rows, models, known, accuracy),
+    )
+    return np.stack(columns, axis=1), signs
+
+
+def _votes(
+    concluded: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    same: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    accuracy: Floats,
+    own_accuracy: Floats,
+) -> tuple[Floats, ...]:
+    weight = _weight(accuracy)
+    n_same, n_other = same.sum(axis=1), other.sum(axis=1)
+    n_compared = n_same + n_other
+    for_it, against = (weight * same).sum(axis=1), (weight * other).sum(axis=1)
+    stronger = accuracy > own_accuracy[:, None]
+    return (
+        known.sum(axis=1).astype(np.float64),
+        concluded.sum(axis=1).astype(np.float64),
+        n_same.astype(np.float64),
+        n_other.astype(np.float64),
+        np.where(n_compared > 0, n_same / np.maximum(n_compared, 1), np.nan),
+        for_it,
+        against,
+        for_it - against + _weight(own_accuracy),
+        _largest(accuracy, same),
+        _largest(accuracy, other),
+        (same & stronger).sum(axis=1).astype(np.float64),
+        (other & stronger).sum(axis=1).astype(np.float64),
+    )
+
+
+def _rivals(groups: NDArray[np.int32], other: NDArray[np.bool_], accuracy: Floats) -> tuple[Floats, ...]:
+    """How many different other conclusions there are, and the size and weight of the largest."""
+    together = (groups[:, :, None] == groups[:, None, :]) & other[:, :, None] & other[:, None, :]
+    sizes = together.sum(axis=2)
+    weights = (together * _weight(accuracy)[:, None, :]).sum(axis=2)
+    n_rivals = np.where(other, 1.0 / np.maximum(sizes, 1), 0.0).sum(axis=1)
+    return n_rivals, sizes.max(axis=1).astype(np.float64), weights.max(axis=1)
+
+
+def _evidence(
+    same: NDArray[np.bool_], other: NDArray[np.bool_], evidence: Floats, own_accuracy: Floats
+) -> tuple[Floats, ...]:
+    each = np.where(same, evidence[..., 1], 0.0) + np.where(other, evidence[..., 0], 0.0)
+    total = each.sum(axis=1)
+    return total, each.max(axis=1), each.min(axis=1), _logit(own_accuracy) + total
+
+
+def _likeness(
+    table: AnswerTable,
+    rows: NDArray[np.int64],
+    models: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    accuracy: Floats,
+) -> tuple[Floats, ...]:
+    r = len(rows)
+    count = known.sum(axis=1)
+    missing = count == 0
+    mean, largest, to_best, relative = (np.full(r, np.nan) for _ in range(4))
+    best_accuracy = _largest(accuracy, known)
+    if not missing.all():
+        at, to = np.nonzero(known)
+        alike = np.full(known.shape, np.nan)
+        alike[at, to] = resemblance(table.sketches[rows[at], models[at]], table.sketches[rows[at], to])
+        seen = np.where(known, alike, 0.0)
+        some = ~missing
+        mean[some] = seen.sum(axis=1)[some] / count[some]
+        largest[some] = seen.max(axis=1)[some]
+        best = np.where(known, accuracy, -1.0).argmax(axis=1)
+        to_best[some] = alike[np.arange(r), best][some]
+        lengths = table.log_chars[rows].astype(np.float64)
+        theirs = np.where(known, lengths, 0.0).sum(axis=1)[some] / count[some]
+        relative[some] = lengths[np.arange(r), models][some] - theirs
+    return mean, largest, to_best, relative, best_accuracy
+
+
+def _largest(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """Largest value under the mask, nan where the mask is empty."""
+    best: Floats = np.where(mask, values, -1.0).max(axis=1)
+    return np.where(best < 0, np.nan, best)
+
+
+def _weight(accuracy: Floats) -> Floats:
+    """A vote's weight: log-odds of being right, never against the voter's own conclusion."""
+    return np.maximum(_logit(accuracy), 0.05)
+
+
+def _logit(p: Floats) -> Floats:
+    clipped = np.clip(p, 0.01, 0.99)
+    odds: Floats = np.log(clipped) - np.log1p(-clipped)
+    return odds

@@ -1,0 +1,109 @@
+"""What the labels say about each model before an answer is looked at: how good it is, on which task, and what it means
+when it agrees or disagrees with another.
+
+Knows counts by fold, so that the experience *without* some folds is a subtraction: nothing scored with it, and no
+training row, ever sees its own label in it. Knows no feature of a text.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.features.table import AnswerTable
+
+_TASK_SHRINKAGE = 20.0  # answers' worth of the model's overall mean in its mean on a task
+_PAIR_SHRINKAGE = 4.0  # answers' worth of the average pair in a pair's rates
+_DIFFERS, _AGREES = 0, 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experience:
+    """Fitted on some folds; used on others.
+
+    accuracy : (k,) mean quality.   task_accuracy : (t + 1, k), shrunk to accuracy; the last row is for unknown tasks.
+    evidence : (k, k, 2) log-likelihood ratio for "m is good" when o differs [0] or agrees [1]; 0 on the diagonal.
+    typical_log_chars, spread_log_chars : (k,) of the model's answers.
+    """
+
+    accuracy: NDArray[np.float64]
+    task_accuracy: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    typical_log_chars: NDArray[np.float64]
+    spread_log_chars: NDArray[np.float64]
+
+
+class ExperienceByFold:
+    """Sums by fold from which the experience without any of them follows.
+
+    quality : (n, k) labels in [0, 1], nan where there is none.   folds : (n,) fold of each query.
+    """
+
+    def __init__(
+        self, table: AnswerTable, quality: NDArray[np.float64], folds: NDArray[np.int64], n_tasks: int
+    ) -> None:
+        self.n_folds = int(folds.max()) + 1
+        k = len(table.models)
+        labelled = table.present & ~np.isnan(quality)
+        good = np.where(labelled, quality, 0.0)
+        self._task_counts = np.zeros((self.n_folds, n_tasks + 1, k, 2))
+        np.add.at(self._task_counts, (folds, table.tasks), np.stack([labelled.astype(float), good], axis=-1))
+        self._pairs = np.zeros((self.n_folds, k, k, 2, 2))
+        self._lengths = np.zeros((self.n_folds, k, 3))
+        for fold in range(self.n_folds):
+            rows = folds == fold
+            self._pairs[fold] = _pair_counts(table.conclusions[rows], good[rows], labelled[rows])
+            length = np.where(table.present[rows], table.log_chars[rows], 0.0).astype(np.float64)
+            self._lengths[fold] = np.stack(
+                [table.present[rows].sum(axis=0), length.sum(axis=0), (length**2).sum(axis=0)], axis=-1
+            )
+
+    def without(self, folds: Collection[int]) -> Experience:
+        """The experience of all folds but these."""
+        kept = [fold for fold in range(self.n_folds) if fold not in folds]
+        by_task = self._task_counts[kept].sum(axis=0)  # (t + 1, k, 2)
+        count, total = by_task.sum(axis=0).T
+        overall = (total.sum() + 1.0) / (count.sum() + 2.0)
+        accuracy = (total + 2.0 * overall) / (count + 2.0)
+        task_accuracy = (by_task[..., 1] + _TASK_SHRINKAGE * accuracy) / (by_task[..., 0] + _TASK_SHRINKAGE)
+        task_accuracy[-1] = accuracy
+        n, length, squares = self._lengths[kept].sum(axis=0).T
+        mean = length / np.maximum(n, 1)
+        spread = np.sqrt(np.maximum(squares / np.maximum(n, 1) - mean**2, 0.0))
+        return Experience(
+            accuracy=accuracy,
+            task_accuracy=task_accuracy,
+            evidence=_evidence(self._pairs[kept].sum(axis=0)),
+            typical_log_chars=mean,
+            spread_log_chars=np.maximum(spread, 0.05),
+        )
+
+
+def _pair_counts(
+    conclusions: NDArray[np.int32], good: NDArray[np.float64], labelled: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(k, k, 2, 2): how often (m, o) differed or agreed, weighted by m's badness and goodness."""
+    k = conclusions.shape[1]
+    counts = np.zeros((k, k, 2, 2))
+    concluded = conclusions >= 0
+    for m in range(k):
+        usable = concluded & (concluded[:, m] & labelled[:, m])[:, None]
+        same = conclusions == conclusions[:, m, None]
+        for index, pattern in ((_DIFFERS, usable & ~same), (_AGREES, usable & same)):
+            counts[m, :, index, 0] = pattern.T @ (1.0 - good[:, m])
+            counts[m, :, index, 1] = pattern.T @ good[:, m]
+        counts[m, m] = 0.0
+    return counts
+
+
+def _evidence(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, k, 2) from (k, k, 2, 2): log P(pattern | good) − log P(pattern | bad), shrunk to the average pair."""
+    pooled = pairs.sum(axis=(0, 1)) + 1.0
+    pooled /= pooled.sum(axis=0)
+    shrunk = pairs + _PAIR_SHRINKAGE * pooled
+    rates = shrunk / shrunk.sum(axis=2, keepdims=True)
+    evidence: NDArray[np.float64] = np.log(rates[..., 1]) - np.log(rates[..., 0])
+    diagonal = np.arange(len(pairs))
+    evidence[diagonal, diagonal] = 0.0
+    return evidence

@@ -1,0 +1,141 @@
+"""A query as the features see it: its text, the kind of answer that it asks for, and its own surface.
+
+Knows queries. Knows no answer, no model and nothing fitted.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log1p, log10
+from typing import Any
+
+from scorer.answer import Query
+from scorer.features.canonical import number_key
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]{0,40}(?:\.\d{1,40})?")
+LONGEST = 24_000  # characters of a text that are looked at: its head and its tail
+
+_OPTION = re.compile(r"^\s{0,4}\(?([A-P])[.):]\s{0,4}(\S.{0,300})", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The forms of answer that a query asks for; several may hold."""
+
+    json: bool
+    boxed: bool
+    verdict: bool  # yes or no
+    literal: bool  # the value of an expression in a program
+    number: bool
+    hashes: bool  # "#### 42"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryReading:
+    """What reading a query brings, done once for all its answers."""
+
+    text: str
+    task: str | None
+    expected: Expected
+    options: Mapping[str, str]  # letter → text
+    numbers: frozenset[str]
+    words: frozenset[str]
+    values: tuple[float, ...]  # as named by NAMES
+
+
+NAMES = (
+    *("query_log_chars", "query_log_words", "query_messages", "query_has_system", "query_turns", "query_has_tools"),
+    *("query_numbers", "query_log_largest", "query_digit_share", "query_options", "query_option_log_chars"),
+    *("query_lines", "query_code", "query_latex", "query_foreign_share", "query_asks", "query_negations"),
+    *("query_wants_json", "query_wants_boxed", "query_wants_verdict", "query_wants_literal", "query_wants_number"),
+)
+
+
+def clipped(text: str) -> str:
+    """A text's head and tail, so that no answer takes longer than a bounded time."""
+    return text if len(text) <= LONGEST else text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
+
+
+def content_text(content: object) -> str:
+    """The text of a message's content: a string, a list of parts, or nothing."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (part.get("text") if isinstance(part, Mapping) else part for part in content)
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return ""
+
+
+def read_query(query: Query) -> QueryReading:
+    """Read a query. Any message that has the wire format's shape will do, however odd."""
+    full = "\n".join(content_text(message.get("content")) for message in query.messages)
+    text = clipped(full)
+    lower = text.casefold()
+    options = {letter: option.strip() for letter, option in _OPTION.findall(text)}
+    if len(options) < 2 or "A" not in options:
+        options = {}
+    found = NUMBER.findall(text)
+    expected = _expected(lower, text, query.response_format, bool(options))
+    return QueryReading(
+        text=text,
+        task=query.task,
+        expected=expected,
+        options=options,
+        numbers=frozenset(map(number_key, found)),
+        words=frozenset(_WORD.findall(lower)[:4000]),
+        values=_values(query, full, text, lower, options, found, expected),
+    )
+
+
+def _expected(lower: str, text: str, response_format: Mapping[str, Any] | None, has_options: bool) -> Expected:
+    kind = response_format.get("type") if response_format is not None else None
+    literal = "assert " in lower and "==" in lower
+    asks_number = any(phrase in lower for phrase in ("how many", "how much", "what is the value", "calculate", "find "))
+    asks_number = asks_number or ("?" in lower and any(c.isdigit() for c in lower))
+    return Expected(
+        json=kind in ("json_object", "json_schema") or '"answer"' in lower or "json format" in lower,
+        boxed="\\boxed" in text,
+        verdict="[yes]" in lower or "yes or no" in lower or "true or false" in lower,
+        literal=literal,
+        number=asks_number and not has_options and not literal,
+        hashes="####" in text,
+    )
+
+
+def _values(
+    query: Query,
+    full: str,
+    text: str,
+    lower: str,
+    options: Mapping[str, str],
+    found: list[str],
+    expected: Expected,
+) -> tuple[float, ...]:
+    roles = [message.get("role") for message in query.messages]
+    length = max(len(text), 1)
+    largest = max((len(number.partition(".")[0].replace(",", "")) for number in found), default=0)
+    return (
+        log1p(len(full)),
+        log1p(len(text.split())),
+        float(len(roles)),
+        float("system" in roles or "developer" in roles),
+        float(roles.count("user")),
+        float(bool(query.tools)),
+        log1p(len(found)),
+        float(largest),
+        sum(map(len, found)) / length,
+        float(len(options)),
+        log10(1 + sum(map(len, options.values())) / max(len(options), 1)),
+        log1p(text.count("\n")),
+        float("```" in text or "def " in text or "[PYTHON]" in text),
+        log1p(text.count("$") + text.count("\\")),
+        1 - len(text.encode("ascii", "ignore")) / length,
+        log1p(text.count("?")),
+        log1p(lower.count(" not ") + lower.count("except") + lower.count("n't ")),
+        float(expected.json),
+        float(expected.boxed),
+        float(expected.verdict),
+        float(expected.literal),
+        float(expected.number),
+    )

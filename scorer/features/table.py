@@ -1,0 +1,77 @@
+"""Analyses of many queries' answers side by side, as arrays: one row a query, one column a model.
+
+Knows shapes only. A single answer that is scored as it arrives is a table of one row, so that both go one way.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.features.analysis import ANSWER_NAMES, Analysis
+from scorer.features.query import NAMES as QUERY_NAMES
+from scorer.features.query import QueryReading
+from scorer.features.sketch import EMPTY, SLOTS
+
+NO_CONCLUSION = -1
+_LOG_CHARS = ANSWER_NAMES.index("log_chars")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTable:
+    """n queries × k models.
+
+    query_values : (n, q).   tasks : (n,) index into the tasks it was built with, −1 for any other.
+    present : (n, k) whether there is an answer.   values : (n, k, d), nan where there is none.
+    conclusions : (n, k) number of the group of equal conclusions within the query, −1 for none.
+    sketches : (n, k, 64).
+    """
+
+    models: tuple[str, ...]
+    query_values: NDArray[np.float32]
+    tasks: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    values: NDArray[np.float32]
+    conclusions: NDArray[np.int32]
+    sketches: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.query_values)
+
+    @property
+    def log_chars(self) -> NDArray[np.float32]:
+        """(n, k) log(1 + characters) of each answer."""
+        return self.values[:, :, _LOG_CHARS]
+
+
+def tabulate(
+    rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Sequence[str], tasks: Mapping[str, int], n: int
+) -> AnswerTable:
+    """Put n analysed queries into one table. Answers of models that it has no column for are left out."""
+    k = len(models)
+    column = {model: index for index, model in enumerate(models)}
+    table = AnswerTable(
+        models=tuple(models),
+        query_values=np.empty((n, len(QUERY_NAMES)), dtype=np.float32),
+        tasks=np.full(n, -1, dtype=np.int64),
+        present=np.zeros((n, k), dtype=np.bool_),
+        values=np.full((n, k, len(ANSWER_NAMES)), np.nan, dtype=np.float32),
+        conclusions=np.full((n, k), NO_CONCLUSION, dtype=np.int32),
+        sketches=np.full((n, k, SLOTS), EMPTY, dtype=np.uint32),
+    )
+    for row, (query, analyses) in enumerate(rows):
+        table.query_values[row] = query.values
+        if query.task is not None:
+            table.tasks[row] = tasks.get(query.task, -1)
+        groups: dict[str, int] = {}
+        for analysis in analyses:
+            at = column.get(analysis.model)
+            if at is None:
+                continue
+            table.present[row, at] = True
+            table.values[row, at] = analysis.values
+            table.sketches[row, at] = analysis.sketch
+            if analysis.conclusion is not None:
+                table.conclusions[row, at] = groups.setdefault(analysis.conclusion, len(groups))
+    return table
