@@ -215,8 +215,12 @@ class Completions:
         decision = completion.decision
         if self._cache is None or why_not_keep(completion.body, decision.stop_reason or "") is not None:
             return
+        try:
+            body = orjson.dumps(completion.body)
+        except TypeError:  # half a surrogate pair and the like, which could not be read back
+            return
         entry = CacheEntry(
-            body=orjson.dumps(completion.body),
+            body=body,
             model=decision.model,
             usage=completion.usage,
             score=decision.score,

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.auth import Authenticator
 from gateway.completion import ChatRequest, Completion, Completions, Decision
 from gateway.errors import InternalError, RequestError, UpstreamFailed
+from gateway.json_bytes import encode
 from gateway.keys import Caller
 from gateway.routes.body import read_body
 from gateway.routes.headers import decision_fields, decision_headers
@@ -66,7 +66,7 @@ class ChatCompletions:
             async for item in self._items(request, caller, scope):
                 if isinstance(item, Completion):
                     headers = decision_headers(item.decision)
-                    response = Response(orjson.dumps(render_completion(item)), headers=headers, media_type=JSON)
+                    response = Response(encode(render_completion(item)), headers=headers, media_type=JSON)
         except RequestError as error:
             response = error_response(error, request.query.id)
         if response is None:

@@ -5,10 +5,10 @@ Knows the shape. Which error it is, with status and words, is said where it is r
 
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from gateway.errors import RequestError
+from gateway.json_bytes import encode
 from gateway.routes.headers import safe
 
 JSON = "application/json"
@@ -24,6 +24,4 @@ def error_response(error: RequestError, request_id: str) -> Response:
     headers = {name: safe(value) for name, value in error.headers.items()}
     if error.status == 401:
         headers.setdefault("www-authenticate", "Bearer")
-    return Response(
-        orjson.dumps(error_object(error)), error.status, headers | {"x-request-id": request_id}, media_type=JSON
-    )
+    return Response(encode(error_object(error)), error.status, headers | {"x-request-id": request_id}, media_type=JSON)

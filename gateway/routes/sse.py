@@ -6,8 +6,7 @@ Knows how chunks look. Knows no HTTP and no timing: see ``gateway/routes/chat.py
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
+from gateway.json_bytes import encode
 from router.streaming import split
 
 DONE = b"data: [DONE]\n\n"
@@ -16,7 +15,7 @@ KEEP_ALIVE = b": still deciding\n\n"
 
 def event(body: Mapping[str, Any]) -> bytes:
     """One event that carries a JSON object."""
-    return b"data: " + orjson.dumps(body) + b"\n\n"
+    return b"data: " + encode(body) + b"\n\n"
 
 
 class ChunkWriter:

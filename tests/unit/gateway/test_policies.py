@@ -1,0 +1,163 @@
+"""Names lead to strategies, and tiers that cannot serve a request are left out of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.capabilities import Limits
+from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
+from gateway.policies import Policy, PolicyBook, load_policies
+from gateway.settings_check import load_settings
+from router.cascade import AnswerScorer
+from router.strategy import Stage, Strategy
+from scorer.answer import Answer, Query
+from scorer.errors import ArtifactError
+
+ANY = {"messages": [{"role": "user", "content": "x"}]}
+IMAGE = {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
+BLIND = Limits(capabilities=frozenset())
+
+
+class Half:
+    """Finds every answer half good."""
+
+    version = "v1"
+
+    def score(self, query: Query, answer: Answer, others: Sequence[Answer]) -> float:
+        return 0.5
+
+
+def strategy(*models: str) -> Strategy:
+    stages = [Stage(model=model, threshold=0.5) for model in models[:-1]] + [Stage(model=models[-1])]
+    return Strategy.of(stages, reference_model=models[-1], safe_model=models[-1], scorer_version="v1")
+
+
+def book(limits: dict[str, Limits], *, whole: Strategy | None = None, default: str | None = "p") -> PolicyBook:
+    policy = Policy(name="p", safe_model="large", strategy=whole, scorer=Half(), cache="all")
+    return PolicyBook([policy], default, limits)
+
+
+EVERY = {"small": Limits(), "middle": Limits(), "large": Limits()}
+
+
+def test_auto_and_the_policys_name_mean_the_same() -> None:
+    policies = book(EVERY, whole=strategy("small", "large"))
+    assert policies.choose("auto", ANY) == policies.choose("cascade/p", ANY)
+    assert policies.names == ("auto", "cascade/p", "small", "middle", "large")
+
+
+def test_without_a_strategy_the_safe_model_answers_alone() -> None:
+    choice = book(EVERY).choose("auto", ANY)
+    assert [stage.model for stage in choice.strategy.stages] == ["large"]
+    assert choice.policy == "p"
+
+
+def test_a_models_own_name_passes_by_every_policy_and_limit() -> None:
+    choice = book({**EVERY, "small": BLIND}).choose("small", IMAGE)
+    assert (choice.policy, choice.scorer, choice.cache) == (None, None, "deterministic")
+    assert [stage.model for stage in choice.strategy.stages] == ["small"]
+
+
+@pytest.mark.parametrize("name", ["", "nobody", "cascade/", "cascade/q", "cascade/small", "p"])
+def test_other_names_are_refused_with_those_that_there_are(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=r"there are: auto, cascade/p, small"):
+        book(EVERY).choose(name, ANY)
+
+
+def test_there_is_no_auto_without_a_default_policy() -> None:
+    with pytest.raises(ModelNotFound):
+        book(EVERY, default=None).choose("auto", ANY)
+
+
+def test_a_tier_that_cannot_serve_is_left_out_and_keeps_its_number() -> None:
+    whole = strategy("small", "middle", "large")
+    choice = book({**EVERY, "small": BLIND}, whole=whole).choose("auto", IMAGE)
+    assert choice.strategy.stages == whole.stages[1:]
+    assert choice.strategy.id == whole.id
+    assert [choice.tier(model) for model in ("small", "middle", "large", "elsewhere")] == [1, 2, 3, 4]
+
+
+def test_a_safe_model_that_cannot_serve_gives_way_to_the_last_tier_that_can() -> None:
+    choice = book({**EVERY, "large": BLIND}, whole=strategy("small", "middle", "large")).choose("auto", IMAGE)
+    assert choice.strategy.safe_model == "middle"
+
+
+def test_where_only_the_safe_model_can_serve_it_answers_alone() -> None:
+    choice = book({**EVERY, "small": BLIND, "middle": BLIND}, whole=strategy("small", "middle")).choose("auto", IMAGE)
+    assert [(stage.model, stage.threshold) for stage in choice.strategy.stages] == [("large", None)]
+    assert choice.strategy.reference_model == "middle"
+
+
+def test_where_nobody_can_serve_each_is_named_with_its_reason() -> None:
+    with pytest.raises(NoCapableModel, match="large has no vision; small has no vision"):
+        book({**EVERY, "small": BLIND, "large": BLIND}, whole=strategy("small", "large")).choose("auto", IMAGE)
+
+
+CONFIG = """\
+models:
+  - {name: small, backend: openai_compatible, base_url: "http://127.0.0.1:1"}
+  - {name: large, backend: openai_compatible, base_url: "http://127.0.0.1:1"}
+policies:
+  - name: p
+    safe_model: large
+    strategy: strategy.json
+    scorer: scorer
+"""
+
+
+def load(folder: Path, whole: Strategy, text: str = CONFIG, scorer: AnswerScorer | None = None) -> PolicyBook:
+    (folder / "scorer").mkdir()
+    whole.dump(folder / "strategy.json")
+    (folder / "spillway.yaml").write_text(text)
+    return load_policies(load_settings(folder / "spillway.yaml", env={}), lambda _folder: scorer or Half())
+
+
+def test_policies_are_loaded_with_the_configured_safe_model(tmp_path: Path) -> None:
+    policies = load(tmp_path, strategy("large", "small"))
+    (policy,) = policies
+    assert policy.strategy is not None
+    assert policy.strategy.safe_model == "large"
+    assert policies.default == "p"
+
+
+def test_a_strategy_of_models_that_are_not_configured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"line 7: policies\[0\]\.strategy: calls huge, which models does not have"):
+        load(tmp_path, strategy("small", "huge"))
+
+
+def test_thresholds_need_a_scorer(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"policies\[0\]\.scorer: is required by the thresholds"):
+        load(tmp_path, strategy("small", "large"), CONFIG.replace("    scorer: scorer\n", ""))
+
+
+def test_a_strategy_is_not_used_with_another_scorer(tmp_path: Path) -> None:
+    other = Half()
+    other.version = "v2"
+    with pytest.raises(ConfigError, match=r"is version v2, and strategy\.json was chosen with v1"):
+        load(tmp_path, strategy("small", "large"), scorer=other)
+
+
+def test_a_single_model_needs_no_scorer(tmp_path: Path) -> None:
+    whole = Strategy.of([Stage(model="small")], reference_model="small", safe_model="small")
+    assert load(tmp_path, whole, CONFIG.replace("    scorer: scorer\n", "")).default == "p"
+
+
+def test_a_damaged_artifact_is_placed_in_the_configuration(tmp_path: Path) -> None:
+    def damaged(_folder: Path) -> AnswerScorer:
+        raise ArtifactError("manifest.json: hash does not match")
+
+    (tmp_path / "scorer").mkdir()
+    strategy("small", "large").dump(tmp_path / "strategy.json")
+    (tmp_path / "spillway.yaml").write_text(CONFIG)
+    settings = load_settings(tmp_path / "spillway.yaml", env={})
+    with pytest.raises(ConfigError, match=r"line 8: policies\[0\]\.scorer: manifest\.json"):
+        load_policies(settings, damaged)
+
+
+def test_a_broken_strategy_is_placed_in_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "scorer").mkdir()
+    (tmp_path / "strategy.json").write_text("{")
+    (tmp_path / "spillway.yaml").write_text(CONFIG)
+    with pytest.raises(ConfigError, match=r"line 7: policies\[0\]\.strategy: "):
+        load_policies(load_settings(tmp_path / "spillway.yaml", env={}), lambda _folder: Half())

@@ -1,0 +1,52 @@
+"""Where a model's price comes from, in which order, and that an unknown one stays unknown."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.prices import price_book
+from gateway.settings_check import load_settings
+from router.pricing import PriceBook
+
+LIST = {"models": {"listed": {"input": 3, "output": 4}, "both": {"input": 5, "output": 6}}}
+
+
+def book(folder: Path, models: str, prices: object = LIST) -> PriceBook:
+    (folder / "prices.json").write_text(json.dumps(prices))
+    (folder / "spillway.yaml").write_text(f"prices: prices.json\nmodels:\n{models}")
+    return price_book(load_settings(folder / "spillway.yaml", env={}))
+
+
+def rate(prices: PriceBook, model: str) -> Decimal | None:
+    price = prices.price(model)
+    return None if price is None else price.rates["input"]
+
+
+OWN = "backend: openai_compatible, base_url: 'http://127.0.0.1:1'"
+
+
+def test_the_configurations_own_price_comes_first_then_the_list_then_what_is_known(tmp_path: Path) -> None:
+    own = "price: {input_usd_per_mtok: 1.10, output_usd_per_mtok: 2}"
+    models = [
+        f"- {{name: both, {OWN}, {own}}}",
+        f"- {{name: listed, {OWN}}}",
+        f"- {{name: mine, {OWN}, upstream_model: listed}}",
+        "- {name: hosted, backend: hosted, upstream_model: openai/gpt-4o-mini}",
+        f"- {{name: unheard-of, {OWN}}}",
+        "- {name: nobody, backend: hosted, upstream_model: nobody/none}",
+    ]
+    prices = book(tmp_path, "\n".join(models))
+    assert rate(prices, "both") == Decimal("1.10")
+    assert rate(prices, "listed") == 3
+    assert rate(prices, "mine") == 3
+    assert rate(prices, "hosted") == Decimal("0.15")
+    assert rate(prices, "unheard-of") is None
+    assert rate(prices, "nobody") is None
+
+
+def test_a_broken_list_is_placed_in_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"line 1: prices: .*models\.listed"):
+        book(tmp_path, f"- {{name: listed, {OWN}}}", {"models": {"listed": {"input": "x"}}})
