@@ -149,7 +149,7 @@ def _strategy(settings: Settings, n: int, written: PolicySettings, scorer: Answe
     unknown = sorted({stage.model for stage in strategy.stages} - served)
     if unknown:
         raise refuse("strategy", f"calls {', '.join(unknown)}, which models does not have; add them there")
-    if any(stage.threshold is not None for stage in strategy.stages[:-1]):
+    if any(stage.threshold is not None for stage in strategy.stages):
         if scorer is None:
             raise refuse("scorer", f"is required by the thresholds of {written.strategy}; `spillway train` writes one")
         if strategy.scorer_version is not None and scorer.version != strategy.scorer_version:
