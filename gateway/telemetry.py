@@ -25,7 +25,8 @@ class Telemetry:
     """The metrics of one gateway, on a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # they double the series and say what a restart says
+        # they double the series; the package leaves this one function without annotations
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         labels = ("endpoint", "status")
         self._requests = self._counter("spillway_requests", "Requests by endpoint and HTTP status", *labels)
