@@ -81,6 +81,8 @@ def work_out(problem: Problem, skill: Skill, trouble: float, rng: Random) -> tup
 
 def near(right: Value, rng: Random) -> Value:
     """A value like those that come out when somebody gets a step slightly wrong; never ``right`` itself."""
+    if right in ("", ()):  # what is nothing is nearly something
+        return "a" if right == "" else (1,)
     while True:
         if isinstance(right, Fraction):
             wrong: Value = _near_number(right, rng)
@@ -104,9 +106,9 @@ def _near_number(right: Fraction, rng: Random) -> Fraction:
 
 
 def _near_list(right: tuple[int, ...], rng: Random) -> tuple[int, ...]:
-    if not right or rng.random() < 0.5:
-        at = rng.randrange(len(right) + 1)
-        return (*right[:at], *(item + rng.choice((-2, -1, 1, 10)) for item in right[at : at + 1]), *right[at + 1 :])
+    if rng.random() < 0.5:
+        at = rng.randrange(len(right))
+        return (*right[:at], right[at] + rng.choice((-2, -1, 1, 10)), *right[at + 1 :])
     return tuple(_disordered(right, rng))
 
 

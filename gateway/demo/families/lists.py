@@ -97,7 +97,7 @@ LIST = ChainFamily(
         ),
         _operation(
             ("Multiply every item by {a}.",),
-            lambda x, a: tuple(item * a for item in x) if max(x) < 700 else (),
+            lambda x, a: tuple(item * a for item in x) if max(x, default=0) < 700 else x,
             lambda x, a: tuple(item + a for item in x),
             1.2,
             most=4,
@@ -143,6 +143,6 @@ LIST = ChainFamily(
     closings=(
         Operation(phrases=("What is the list now?", "Write down the list that results."), move=_as_it_is),
         _reduction(("What is the sum of its items?", "Give the total of all items."), "sum", sum, 1.4),
-        _reduction(("What is its largest item?",), "largest item", max, 0.4),
+        _reduction(("What is its largest item?",), "largest item", lambda items: max(items, default=0), 0.4),
     ),
 )

@@ -78,6 +78,10 @@ def _replaced(word: str, slots: Slots, times: int = -1) -> str:
     return word.replace(_word(slots["letter"]), _word(slots["other"]), times)
 
 
+def _ends_swapped(word: str, _slots: Slots) -> str:
+    return word[-1] + word[1:-1] + word[0] if len(word) > 1 else word
+
+
 def _as_it_is(value: Value, _slots: Slots) -> Move:
     return Move(line="So the word is now {}", right=value, weight=0.1)
 
@@ -95,9 +99,7 @@ WORD = ChainFamily(
     start_slot="text",
     draw_start=_start,
     operations=(
-        _operation(
-            ("Reverse it.", "Write it backwards."), lambda w, _: w[::-1], lambda w, _: w[-1] + w[1:-1] + w[0], 0.9
-        ),
+        _operation(("Reverse it.", "Write it backwards."), lambda w, _: w[::-1], _ends_swapped, 0.9),
         _operation(
             ("Remove the first {a} letters.", "Cut off {a} letters at the front."),
             lambda w, s: w[_n(s) :],
@@ -135,7 +137,7 @@ WORD = ChainFamily(
         ),
         _operation(
             ("Swap its first letter with its last.",),
-            lambda w, _: w[-1] + w[1:-1] + w[0] if len(w) > 1 else w,
+            _ends_swapped,
             lambda w, _: w[::-1],
             0.6,
         ),
