@@ -95,6 +95,7 @@ async def test_a_status_is_a_kind_of_error(wired: Bench, code: int, kind: type[B
     assert "because of" in str(error)
     assert KEY not in str(error)
     assert "sk-somebodyelses99" not in str(error)
+    assert len(wired.upstream.asked) == 1
     if wired.kind == "openai_compatible":
         assert error.status == code
 

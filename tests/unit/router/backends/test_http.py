@@ -145,27 +145,50 @@ async def test_a_closed_backend_is_unreachable() -> None:
     assert isinstance(await outcome(backend, streams=False), BackendUnreachable)
 
 
-@pytest.mark.parametrize("streams", [False, True])
-async def test_one_connection_serves_many_calls(streams: bool) -> None:
+class Counting(up.BadUpstream):
+    """Counts the connections that it accepts."""
+
     connections = 0
 
-    async with up.BadUpstream() as upstream:
-        serve = upstream._serve
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        await super()._serve(reader, writer)
 
-        async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal connections
-            connections += 1
-            await serve(reader, writer)
 
-        upstream._serve = counted  # type: ignore[method-assign]  # counts what the server accepts
-        await upstream.__aexit__()
-        await upstream.__aenter__()
+@pytest.mark.parametrize("streams", [False, True])
+async def test_one_connection_serves_many_calls(streams: bool) -> None:
+    async with Counting() as upstream:
         backend = backend_at(upstream.base_url)
         for _ in range(5):
             chunks = [chunk async for chunk in backend.stream(CALL)] if streams else [await backend.complete(CALL)]
             assert chunks
         await backend.aclose()
-    assert connections == 1
+    assert upstream.connections == 1
+
+
+async def test_the_end_behind_done_is_read_so_that_the_connection_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    draining = asyncio.Event()
+    drain = Exchange.drain
+
+    async def watched(exchange: Exchange) -> None:
+        draining.set()
+        await drain(exchange)
+
+    async def late(exchange: up.Exchange) -> None:
+        await exchange.head(200, {"content-type": "text/event-stream"})
+        await exchange.send(event(chunk_of({"content": "hi"}, finish_reason="stop")) + b"data: [DONE]\n\n")
+        await draining.wait()
+        await exchange.end()
+
+    monkeypatch.setattr(Exchange, "drain", watched)
+    monkeypatch.setattr("router.backends.http._DRAIN_S", 20.0)
+    async with Counting() as upstream:
+        upstream.will(late)
+        backend = backend_at(upstream.base_url)
+        for _ in range(2):
+            assert [chunk async for chunk in backend.stream(CALL)]
+        await backend.aclose()
+    assert upstream.connections == 1
 
 
 async def test_the_reply_does_not_wait_for_a_connection_that_stays_open_behind_done() -> None:
