@@ -22,7 +22,7 @@ check: .venv/.dev  ## style, types and import rules only
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@PYTHONPATH=. $(BIN)/lint-imports --no-timing | tail -n 3
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
 
 format: .venv/.dev  ## write the code as the style has it
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -18,6 +18,9 @@ from starlette.routing import Route
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions
+from gateway.config.models import backends_of, output_limits
+from gateway.config.prices import price_book
+from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
@@ -26,9 +29,7 @@ from gateway.ledger.overview import Overview
 from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
-from gateway.models import backends_of, output_limits
 from gateway.policies import load_policies
-from gateway.prices import price_book
 from gateway.routes.chat import PATH as CHAT
 from gateway.routes.chat import ChatCompletions
 from gateway.routes.dashboard import dashboard_router
@@ -37,7 +38,6 @@ from gateway.routes.health import health_router
 from gateway.routes.models import models_router
 from gateway.routes.observed import Observed, request_id
 from gateway.routes.refusals import error_response
-from gateway.settings import Settings
 from gateway.telemetry import Telemetry
 from router.cascade import AnswerScorer, Cascade
 from scorer.scoring import Scorer

@@ -6,9 +6,9 @@ Knows the header's form and asks the key store. Knows no HTTP framework, no budg
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from gateway.config.check import is_loopback
 from gateway.errors import InvalidKey
 from gateway.keys import Caller
-from gateway.settings_check import is_loopback
 
 ANONYMOUS = Caller(tenant_id="anonymous", key_id="anonymous", name="anonymous")
 

@@ -8,19 +8,14 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.errors import GatewayError
+from gateway.options import DEFAULT_CONFIG, ConfigOption
 from router.errors import RouterError
 from scorer.errors import ScorerError
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="SPILLWAY_CONFIG", help="The configuration file.", show_default=True)
-]
-DEFAULT_CONFIG = Path("spillway.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +89,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Instead of server.port; 0 for any free one.")] = None,
 ) -> None:
     """Serve the gateway until it is told to stop; requests under way are then completed."""
+    from gateway.config.check import load_settings
     from gateway.serve import run
-    from gateway.settings_check import load_settings
 
     raise typer.Exit(run(load_settings(config, host=host, port=port)))
 
@@ -105,7 +100,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented configuration from the provider keys found in the environment."""
-    from gateway.configure import write_config
+    from gateway.config.starter import write_config
 
     for line in write_config(config, force=force):
         typer.echo(line)
@@ -113,8 +108,8 @@ def init(
 
 def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Say what is wrong with a configuration, or what it will serve."""
+    from gateway.config.check import load_settings
     from gateway.describe import describe
-    from gateway.settings_check import load_settings
 
     for line in describe(load_settings(config)):
         typer.echo(line)

@@ -5,10 +5,10 @@ Loads everything that serving loads, so that what passes here starts there. Call
 
 from collections.abc import Iterator
 
-from gateway.models import backends_of
+from gateway.config.models import backends_of
+from gateway.config.prices import price_book
+from gateway.config.settings import Settings
 from gateway.policies import Policy, PolicyBook, load_policies
-from gateway.prices import price_book
-from gateway.settings import Settings
 from router.pricing import Price
 
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.config.check import load_settings
 from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.keys import KeyInfo, KeyStore
-from gateway.settings_check import load_settings
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gateway.cache.rules import CacheMode
 from gateway.capabilities import Limits, Needs, needs_of
+from gateway.config.settings import PolicySettings, Settings
 from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
-from gateway.settings import PolicySettings, Settings
 from router.cascade import AnswerScorer, single
 from router.errors import StrategyError
 from router.strategy import Strategy

@@ -11,9 +11,9 @@ import socket
 import uvicorn
 
 from gateway.app import create_app
+from gateway.config.settings import Settings
 from gateway.database import Database
 from gateway.errors import GatewayError
-from gateway.settings import Settings
 from gateway.telemetry import log_to_stderr
 
 

@@ -21,11 +21,11 @@ import openai
 import uvicorn
 
 from gateway.app import create_app
+from gateway.config.check import load_settings
 from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import DecisionReport
 from gateway.ledger.reports import Reports
-from gateway.settings_check import load_settings
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
 from scorer.errors import ScorerError

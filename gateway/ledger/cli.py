@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from gateway.cli import DEFAULT_CONFIG, ConfigOption
 from gateway.database import Database, DatabaseError
 from gateway.errors import GatewayError
 from gateway.keys import KeyStore
 from gateway.ledger.entry import usd
 from gateway.ledger.reports import Reports, Span, SpendRow
+from gateway.options import DEFAULT_CONFIG, ConfigOption
 
 app = typer.Typer()
 
@@ -44,7 +44,7 @@ def spend(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """What was spent, by model, key or day: exact sums, rejected attempts included."""
-    from gateway.settings_check import load_settings
+    from gateway.config.check import load_settings
 
     url = load_settings(config, serving=False).database_url
     span = Span(since=_moment("--since", since), until=_moment("--until", until))

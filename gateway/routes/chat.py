@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
 from gateway.completion import ChatRequest, Completion, Completions, Decision
+from gateway.config.settings import ServerSettings
 from gateway.errors import InternalError, RequestError, UpstreamFailed
 from gateway.json_bytes import encode
 from gateway.keys import Caller
@@ -24,7 +25,6 @@ from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from gateway.routes.wire import parse_chat, render_completion
-from gateway.settings import ServerSettings
 from router.backends.backend import Chunk
 
 PATH = "/v1/chat/completions"

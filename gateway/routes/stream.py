@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from starlette.types import Receive, Scope, Send
 
 from gateway.completion import ChatRequest, Completion, Decision
+from gateway.config.settings import ServerSettings
 from gateway.errors import RequestError
 from gateway.routes.headers import decision_fields, decision_headers, safe
 from gateway.routes.refusals import error_object, error_response
 from gateway.routes.sse import DONE, KEEP_ALIVE, ChunkWriter, event
 from gateway.routes.wire import render_usage
-from gateway.settings import ServerSettings
 from router.backends.backend import Chunk
 
 _HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}

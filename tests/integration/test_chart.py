@@ -9,7 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from gateway.settings import (
+from gateway.config.check import load_settings
+from gateway.config.settings import (
     AuthSettings,
     CacheSettings,
     ModelSettings,
@@ -18,7 +19,6 @@ from gateway.settings import (
     ServerSettings,
     Settings,
 )
-from gateway.settings_check import load_settings
 
 CHART = Path(__file__).parents[2] / "helm" / "spillway"
 CI_VALUES = sorted((CHART / "ci").glob("*.yaml"))

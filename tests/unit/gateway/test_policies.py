@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from gateway.capabilities import Limits
+from gateway.config.check import load_settings
 from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
 from gateway.policies import Policy, PolicyBook, load_policies
-from gateway.settings_check import load_settings
 from router.cascade import AnswerScorer
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from gateway.config.check import load_settings
 from gateway.demo import config
 from gateway.demo.folder import take
 from gateway.demo.simulated import MODELS
-from gateway.settings_check import load_settings
 from router.pricing import PriceBook
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.check import load_settings
+from gateway.config.prices import price_book
 from gateway.errors import ConfigError
-from gateway.prices import price_book
-from gateway.settings_check import load_settings
 from router.pricing import PriceBook
 
 LIST = {"models": {"listed": {"input": 3, "output": 4}, "both": {"input": 5, "output": 6}}}

@@ -6,7 +6,7 @@ Knows which source comes first. Knows no rate itself; a model that no source pri
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.settings import ModelSettings, Settings
+from gateway.config.settings import ModelSettings, Settings
 from router.backends.hosted_catalog import known_price
 from router.errors import PriceError
 from router.pricing import Price, PriceBook

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.check import load_settings
+from gateway.config.models import backends_of, output_limits
+from gateway.config.settings import Settings
 from gateway.errors import ConfigError
-from gateway.models import backends_of, output_limits
-from gateway.settings import Settings
-from gateway.settings_check import load_settings
 from scorer.answer import Answer, Query, Usage
 from scorer.dataset import LoggedAnswer, LoggedQuery, write_log
 

@@ -5,7 +5,7 @@ Knows both the configuration's words and the router's, and translates. Calls not
 
 from collections.abc import Mapping
 
-from gateway.settings import ModelSettings, Settings
+from gateway.config.settings import ModelSettings, Settings
 from router.backends.backend import Backend
 from router.backends.build import BackendSpec, build
 from router.backends.hosted_catalog import known_model

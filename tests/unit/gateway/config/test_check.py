@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.check import is_loopback, load_settings
 from gateway.errors import ConfigError, Problem
-from gateway.settings_check import is_loopback, load_settings
 
 MODELS = """\
 models:

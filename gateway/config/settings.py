@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
-from gateway.config_file import ConfigFile, FieldPath
+from gateway.config.file import ConfigFile, FieldPath
 from gateway.errors import ConfigError
 
 Capability = Literal["tools", "vision", "audio", "json_schema", "logprobs"]

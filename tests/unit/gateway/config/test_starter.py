@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.configure import PROVIDERS, write_config
+from gateway.config.check import load_settings
 from gateway.describe import describe
+from gateway.config.starter import PROVIDERS, write_config
 from gateway.errors import GatewayError
-from gateway.settings_check import load_settings
 from router.backends.hosted_catalog import known_model
 
 EVERY_KEY = {provider.variables[-1]: f"secret-{provider.name}" for provider in PROVIDERS}

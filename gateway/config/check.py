@@ -1,6 +1,6 @@
 """Loads ``spillway.yaml`` and names everything that is wrong with it at once, with lines and remedies.
 
-Knows how to say it. The shapes and defaults are in ``gateway/settings.py``.
+Knows how to say it. The shapes and defaults are in ``gateway/config/settings.py``.
 """
 
 import difflib
@@ -12,9 +12,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config_file import ConfigFile, FieldPath, read_config
+from gateway.config.file import ConfigFile, FieldPath, read_config
+from gateway.config.settings import ModelSettings, PolicySettings, Settings
 from gateway.errors import ConfigError, Problem
-from gateway.settings import ModelSettings, PolicySettings, Settings
 
 _SECRET = {"api_key", "extra_headers", "url", "base_url"}
 _PATTERNS = {
