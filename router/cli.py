@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from router.errors import RouterError, StrategyError
-from router.manyvalues import ManyValues
 from scorer.errors import ScorerError
+from scorer.manyvalues import ManyValues
 
 if TYPE_CHECKING:
     from router.optimize.selection import Rule

@@ -3,14 +3,27 @@
 Knows an artifact's members and how their scores are put together. Knows no training and no file format.
 """
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorer.analysing import table_of
 from scorer.answer import Answer, Query
+from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
+from scorer.errors import ScorerError, UnknownModel
+from scorer.features.analysis import Analysis, analyse
+from scorer.features.query import QueryReading, content_text, read_query
+from scorer.features.table import AnswerTable, tabulate
+from scorer.registry import Artifact, read
+
+_KEPT_READINGS = 512  # queries and answers of requests in flight
+_KEPT_TABLES = 2  # logs being replayed
 
 
 class Scorer:
@@ -18,23 +31,41 @@ class Scorer:
 
     version : content hash of the artifact.
     models : the models whose answers it can score.
+    report : what training found on answers out of fold, see ``scorer.evaluation``.
     """
 
-    version: str
-    models: frozenset[str]
+    def __init__(self, artifact: Artifact) -> None:
+        trained = artifact.trained
+        self.version: str = artifact.version
+        self.models: frozenset[str] = frozenset(trained.models)
+        self.report: Mapping[str, Any] = trained.report
+        self._trained = trained
+        self._columns = {model: index for index, model in enumerate(trained.models)}
+        self._tasks = {task: index for index, task in enumerate(trained.tasks)}
+        self._readings: _Recent[bytes, QueryReading] = _Recent(_KEPT_READINGS)
+        self._analyses: _Recent[bytes, Analysis] = _Recent(_KEPT_READINGS)
+        self._tables: _Recent[tuple[int, ...], tuple[Sequence[LoggedQuery], AnswerTable]] = _Recent(_KEPT_TABLES)
 
     @classmethod
     def load(cls, directory: Path | str) -> "Scorer":
         """Read an artifact directory. Every file is verified by its hash before any is parsed. Raises ArtifactError."""
-        raise NotImplementedError
+        return cls(read(Path(directory)))
 
     def score(self, query: Query, answer: Answer, others: Sequence[Answer] = ()) -> float:
         """Calibrated P(answer is good), in [0, 1].
 
-        others : the other answers that were already paid for in this request; their order does not matter.
-        Raises UnknownModel if the answer's model was not in the training log, ScorerError if no score can be given.
+        others : the other answers that were already paid for in this request; their order does not matter. Those of
+        models that the scorer does not know say nothing to it; of several by one model it looks at one.
+        Raises UnknownModel if the answer's model was not in the training log.
         """
-        raise NotImplementedError
+        column = self._column(answer.model)
+        known = sorted((other for other in others if other.model in self._columns), key=_order)
+        beside = {other.model: other for other in known} | {answer.model: answer}
+        key, reading = self._reading(query)
+        analyses = [self._analysis(key, reading, each) for each in beside.values()]
+        table = tabulate([(reading, analyses)], self._trained.models, self._tasks, 1)
+        samples = Samples(rows=np.zeros(1, dtype=np.int64), models=np.array([column]), context=table.present)
+        return float(np.mean([member.score(table, samples)[0] for member in self._trained.members]))
 
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str] = ()) -> NDArray[np.float64]:
         """(n,) scores of one model's logged answers, given the logged answers of ``others``.
@@ -43,13 +74,92 @@ class Scorer:
         query gets the same number as from ``score``. Raises UnknownModel for a model that was not in the training log,
         ScorerError if a query lacks an answer of ``model`` or of one of ``others``.
         """
-        raise NotImplementedError
+        column, beside = self._column(model), [self._column(other) for other in others]
+        table = self._table(queries)
+        needed = [column, *beside]
+        if not table.present[:, needed].all():
+            row, place = np.argwhere(~table.present[:, needed])[0]
+            raise ScorerError(f"query {queries[row].query.id!r} has no answer of {self._trained.models[needed[place]]}")
+        context = np.zeros((len(queries), len(self._columns)), dtype=np.bool_)
+        context[:, beside] = True
+        samples = Samples(
+            rows=np.arange(len(queries)), models=np.full(len(queries), column, dtype=np.int64), context=context
+        )
+        folds = np.array([self._trained.folds.get(query.hash, -1) for query in queries], dtype=np.int64)
+        total, count = np.zeros(len(queries)), np.zeros(len(queries))
+        for fold, member in enumerate(self._trained.members):
+            mask = (folds == fold) | (folds < 0)
+            if mask.any():
+                total[mask] += member.score(table, samples.where(mask))
+                count[mask] += 1
+        return total / np.maximum(count, 1)
 
     def trained_on(self, query_hash: str) -> bool:
         """Whether a query (see ``scorer.dataset.query_hash``) was among those that the artifact was trained on."""
-        raise NotImplementedError
+        return query_hash in self._trained.folds
 
     @property
     def priors(self) -> Mapping[str, float]:
         """Mean quality by model on the training queries."""
-        raise NotImplementedError
+        return self._trained.priors
+
+    def _column(self, model: str) -> int:
+        column = self._columns.get(model)
+        if column is None:
+            raise UnknownModel(f"{model} was not in the training log; the scorer knows {', '.join(self._columns)}")
+        return column
+
+    def _reading(self, query: Query) -> tuple[bytes, QueryReading]:
+        parts = [str(query.task), repr(query.response_format), str(bool(query.tools))]
+        parts += [f"{message.get('role')}\0{content_text(message.get('content'))}" for message in query.messages]
+        key = _digest(parts)
+        reading = self._readings.get(key)
+        return key, reading if reading is not None else self._readings.put(key, read_query(query))
+
+    def _analysis(self, query_key: bytes, query: QueryReading, answer: Answer) -> Analysis:
+        logprobs = b"" if answer.token_logprobs is None else np.asarray(answer.token_logprobs).tobytes()
+        calls = repr(answer.tool_calls) if answer.tool_calls else ""
+        key = _digest([answer.model, answer.text, str(answer.finish_reason), calls], query_key, logprobs)
+        analysis = self._analyses.get(key)
+        return analysis if analysis is not None else self._analyses.put(key, analyse(query, answer))
+
+    def _table(self, queries: Sequence[LoggedQuery]) -> AnswerTable:
+        key = tuple(map(id, queries))
+        kept = self._tables.get(key)
+        if kept is None:  # the queries are kept beside it, so that no id is used again
+            table = table_of(queries, self._trained.models, self._trained.tasks)
+            kept = self._tables.put(key, (tuple(queries), table))
+        return kept[1]
+
+
+def _order(answer: Answer) -> tuple[str, ...]:
+    return answer.text, repr(answer.tool_calls), str(answer.finish_reason), repr(answer.token_logprobs)
+
+
+def _digest(parts: Sequence[str], *more: bytes) -> bytes:
+    state = hashlib.blake2b(digest_size=16)
+    for part in (*(part.encode("utf-8", "surrogatepass") for part in parts), *more):
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.digest()
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class _Recent(Generic[Key, Value]):
+    """The values that were put last, a bounded number of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> Value:
+        self._values[key] = value
+        while len(self._values) > self._size:
+            self._values.popitem(last=False)
+        return value

@@ -1,0 +1,187 @@
+"""From a model's log-odds to probabilities that mean what they say: four monotone maps, and the choice among them.
+
+Knows scores and labels. Knows no model and no feature. Every map is kept as JSON and never turns an order around.
+Sources: Platt 1999; beta calibration, Kull et al. AISTATS 2017; isotonic, Zadrozny and Elkan KDD 2002; Venn–Abers,
+Vovk and Petej UAI 2014.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.errors import ArtifactError
+from scorer.models.scorer import Floats, is_one_class, logit, sigmoid, smoothed_mean
+
+Method = Literal["platt", "beta", "isotonic", "venn_abers"]
+METHODS: tuple[Method, ...] = ("platt", "beta", "isotonic", "venn_abers")
+
+_PREFERENCE = 2e-4  # Brier by which a stepped map must beat a smooth one, which keeps answers apart
+_MOST_POINTS = 400  # weighted points to which scores are gathered before steps are fitted
+_GRID = 64
+_RIDGE = 1.0  # pull of the smooth maps towards leaving scores as they are
+_LEAST, _MOST = 1e-4, 1 - 1e-4  # no finite log supports more certainty than that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrator:
+    """A monotone map from log-odds to [0, 1].
+
+    curve : platt (slope, bias), beta (slope of ln p, slope of −ln(1−p), bias): a smooth map; else empty.
+    at, value : breakpoints (log-odds and probability) of a map that is straight in between; else empty.
+    """
+
+    method: Method
+    curve: tuple[float, ...] = ()
+    at: Floats
+    value: Floats
+
+    def __call__(self, z: Floats) -> Floats:
+        """(n,) probabilities of (n,) log-odds."""
+        if self.method == "platt":
+            p = sigmoid(self.curve[0] * z + self.curve[1])
+        elif self.method == "beta":
+            up, down, bias = self.curve
+            p = sigmoid(up * -np.logaddexp(0.0, -z) + down * np.logaddexp(0.0, z) + bias)
+        else:
+            p = np.interp(z, self.at, self.value)
+        return np.clip(p, _LEAST, _MOST)
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON object that ``from_json`` reads back exactly."""
+        return {
+            "method": self.method,
+            "curve": list(self.curve),
+            "at": self.at.tolist(),
+            "value": self.value.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Calibrator":
+        """Raises ArtifactError if the object is not what ``as_json`` gives."""
+        try:
+            at, value = np.asarray(data["at"], dtype=np.float64), np.asarray(data["value"], dtype=np.float64)
+            method, curve = data["method"], tuple(float(number) for number in data["curve"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"a calibration is not readable: {error}") from error
+        n_curve = {"platt": 2, "beta": 3}.get(method, 0)
+        if method not in METHODS or len(curve) != n_curve or at.shape != value.shape or (not n_curve and not at.size):
+            raise ArtifactError(f"a calibration must be one of {', '.join(METHODS)} with its numbers, not {method!r}")
+        return cls(method=method, curve=curve, at=at, value=value)
+
+
+def calibrate(z: Floats, y: Floats, method: Method) -> Calibrator:
+    """Fit one map to log-odds z (n,) and labels y (n,) in [0, 1]."""
+    if is_one_class(y):
+        return _smooth("platt", (0.0, float(logit(np.array([smoothed_mean(y)]))[0])))
+    if method == "platt":
+        slope, bias = _logistic(np.stack([z], axis=1), y, np.array([1.0]))
+        return _smooth("platt", (slope, bias))
+    if method == "beta":
+        columns = np.stack([-np.logaddexp(0.0, -z), np.logaddexp(0.0, z)], axis=1)
+        up, down, bias = _logistic(columns, y, np.array([1.0, 1.0]))
+        return _smooth("beta", (up, down, bias))
+    at, mean, weight = _gathered(z, y)
+    if method == "isotonic":
+        value = _pool(mean, weight)
+        return Calibrator(method=method, at=at, value=value)
+    return _venn_abers(at, mean, weight)
+
+
+def choose(z: Floats, y: Floats, parts: NDArray[np.int64]) -> tuple[Calibrator, dict[str, float]]:
+    """The map with the least held-out Brier score, fitted to everything; and each map's Brier score.
+
+    parts : (n,) which part a row belongs to; every part is judged by maps fitted to the others.
+    """
+    briers: dict[str, float] = {}
+    present: Sequence[int] = np.unique(parts).tolist()
+    for method in METHODS:
+        errors = np.zeros(len(z))
+        for part in present:
+            held = parts == part
+            fitted = calibrate(z[~held], y[~held], method) if not held.all() else _smooth("platt", (1.0, 0.0))
+            errors[held] = (fitted(z[held]) - y[held]) ** 2
+        briers[method] = float(errors.mean())
+    handicap = {"isotonic": _PREFERENCE, "venn_abers": _PREFERENCE}
+    best = min(METHODS, key=lambda method: briers[method] + handicap.get(method, 0.0))
+    return calibrate(z, y, best), briers
+
+
+def _smooth(method: Method, curve: tuple[float, ...]) -> Calibrator:
+    return Calibrator(method=method, curve=curve, at=np.empty(0), value=np.empty(0))
+
+
+def _logistic(columns: Floats, y: Floats, prior: Floats) -> tuple[float, ...]:
+    """(slopes ≥ 0 …, bias) of a logistic regression by Newton steps, slopes pulled towards ``prior``."""
+    active = np.ones(columns.shape[1], dtype=bool)
+    weights = np.append(prior, 0.0)
+    while True:
+        design = np.column_stack([columns[:, active], np.ones(len(y))])
+        target = np.append(prior[active], 0.0)
+        ridge = np.append(np.full(int(active.sum()), _RIDGE), 1e-6)
+        part = target.copy()
+        for _ in range(50):
+            p = sigmoid(design @ part)
+            gradient = design.T @ (p - y) + ridge * (part - target)
+            curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(ridge)
+            step = np.linalg.solve(curvature, gradient)
+            part = part - np.clip(step, -2.0, 2.0)
+            if np.abs(step).max() < 1e-8:
+                break
+        weights[:] = 0.0
+        weights[np.append(active, True)] = part
+        negative = active & (weights[:-1] < 0)
+        if not negative.any():
+            return tuple(float(weight) for weight in weights)
+        active &= ~negative  # a negative slope would turn the order around
+
+
+def _gathered(z: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Scores gathered to at most _MOST_POINTS points of increasing score: (score, mean label, weight)."""
+    order = np.argsort(z, kind="stable")
+    pieces = np.array_split(order, min(_MOST_POINTS, len(z)))
+    at = np.array([z[piece].mean() for piece in pieces])
+    mean = np.array([y[piece].mean() for piece in pieces])
+    weight = np.array([float(len(piece)) for piece in pieces])
+    apart = np.append(True, np.diff(at) > 1e-12)
+    group = np.cumsum(apart) - 1
+    total = np.bincount(group, weight).astype(np.float64)
+    return at[apart], np.bincount(group, weight * mean) / total, total
+
+
+def _pool(mean: Floats, weight: Floats) -> Floats:
+    """Pool adjacent violators: the closest non-decreasing values."""
+    values: list[float] = []
+    weights: list[float] = []
+    lengths: list[int] = []
+    for m, w in zip(mean.tolist(), weight.tolist(), strict=True):
+        value, mass, length = m, w, 1
+        while values and values[-1] >= value:
+            last, mass_before = values.pop(), weights.pop()
+            value = (value * mass + last * mass_before) / (mass + mass_before)
+            mass += mass_before
+            length += lengths.pop()
+        values.append(value)
+        weights.append(mass)
+        lengths.append(length)
+    return np.repeat(np.array(values), lengths)
+
+
+def _venn_abers(at: Floats, mean: Floats, weight: Floats) -> Calibrator:
+    """Venn–Abers on a grid: the fit with one more bad answer there and with one more good one, put together."""
+    grid = at[np.unique(np.linspace(0, len(at) - 1, min(_GRID, len(at))).astype(np.intp))]
+    value = np.empty(len(grid))
+    for index, point in enumerate(grid):
+        place = int(np.searchsorted(at, point))
+        bad, good = (_with_one_more(mean, weight, place, label) for label in (0.0, 1.0))
+        value[index] = good / (1.0 - bad + good)
+    return Calibrator(method="venn_abers", at=grid, value=np.maximum.accumulate(value))
+
+
+def _with_one_more(mean: Floats, weight: Floats, place: int, label: float) -> float:
+    more, heavier = mean.copy(), weight.copy()
+    heavier[place] += 1.0
+    more[place] = (mean[place] * weight[place] + label) / heavier[place]
+    return float(_pool(more, heavier)[place])

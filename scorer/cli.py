@@ -1,0 +1,77 @@
+"""The command ``spillway train``.
+
+Knows options, files and errors in words. Knows nothing of how a scorer is fitted.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scorer.errors import ScorerError, TooLittleData
+from scorer.manyvalues import ManyValues
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class Model(StrEnum):
+    """Which models a scorer is made of."""
+
+    STACK = "stack"
+    LIGHTGBM = "lightgbm"
+    LOGISTIC = "logistic"
+
+
+_KINDS = {Model.STACK: ("linear", "boosted"), Model.LIGHTGBM: ("boosted",), Model.LOGISTIC: ("linear",)}
+
+
+@app.command("train", cls=ManyValues)
+def train(
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", metavar="FILE...", help="Logged answers, JSONL or gzipped JSONL; one or more."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the scorer is written.")],
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only queries of this split, e.g. train; else all.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out bad lines and count them.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same scorer.")] = 0,
+    model: Annotated[Model, typer.Option("--model", help="Both models stacked, or one of them.")] = Model.STACK,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Train a scorer from logged answers and report how well it judges answers that it has not seen."""
+    with _said_in_words():
+        from scorer import registry, training
+        from scorer.dataset import read_log
+        from scorer.display import progress_bars, show_report
+
+        log = read_log(data, split=split, skip_bad=skip_bad)
+        if log.n_bad:
+            typer.echo(f"warning: {log.n_bad} bad lines are left out", err=True)
+        if not log.queries:
+            what = "no queries" if split is None else f"no queries of split {split!r}"
+            raise TooLittleData(f"{', '.join(map(str, data))}: {what}")
+        with progress_bars(quiet=as_json) as progress:
+            trained = training.train(log.queries, kinds=_KINDS[model], seed=seed, progress=progress)
+        version = registry.write(trained, out)
+        if as_json:
+            report = {"version": version, "out": str(out), "n_bad_lines": log.n_bad, **trained.report}
+            typer.echo(json.dumps(report, indent=2))
+            return
+        show_report(trained.report)
+        typer.echo(f"scorer {version} of {len(trained.models)} models, {len(trained.folds)} queries: {out}")
+
+
+@contextmanager
+def _said_in_words() -> Iterator[None]:
+    """Errors that have a name end the command with their message and status 2, without a traceback."""
+    try:
+        yield
+    except ScorerError as error:
+        typer.echo(f"spillway: {error}", err=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,76 @@
+"""Gradient-boosted trees by LightGBM, kept in its text format.
+
+Knows LightGBM, which is loaded only when a boosted model is fitted or read. One thread, so that a result does not
+depend on the machine and no call waits for a pool.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scorer.errors import ArtifactError
+from scorer.models.linear import LinearModel
+from scorer.models.linear import fit as fit_constant
+from scorer.models.linear import load as load_constant
+from scorer.models.scorer import Features, Floats, is_one_class
+
+_TREES = 200
+_MOST_PER_LEAF = 100
+_ROWS_PER_LEAF = 300  # one leaf's least share of the rows
+_TAG = b"tree\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoostedModel:
+    """A LightGBM booster whose raw scores are log-odds."""
+
+    booster: Any
+
+    def logits(self, X: Features) -> Floats:
+        """(n,) log-odds of (n, F) features; LightGBM sends missing ones down their own way."""
+        z = self.booster.predict(X, raw_score=True, num_threads=1)
+        return np.asarray(z, dtype=np.float64)
+
+    def dump(self) -> bytes:
+        """LightGBM's text format."""
+        text: str = self.booster.model_to_string()
+        return text.encode("utf-8")
+
+
+def fit(X: Features, y: Floats, *, seed: int) -> "BoostedModel | LinearModel":
+    """Fit to X (n, F) and labels y (n,) in [0, 1]. One class alone gives a constant."""
+    if is_one_class(y):
+        return fit_constant(X, y, seed=seed)
+    import lightgbm  # noqa: PLC0415 - heavy, and needed only by artifacts that have trees
+
+    parameters = {
+        "objective": "cross_entropy",  # takes labels between 0 and 1
+        "learning_rate": 0.05,
+        "num_leaves": 15,
+        "min_data_in_leaf": int(np.clip(len(y) // _ROWS_PER_LEAF, 5, _MOST_PER_LEAF)),
+        "feature_fraction": 0.3,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 20.0,
+        "max_bin": 63,
+        "seed": seed,
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": 1,
+        "verbose": -1,
+    }
+    data = lightgbm.Dataset(X, y, params=parameters, free_raw_data=True)
+    return BoostedModel(booster=lightgbm.train(parameters, data, num_boost_round=_TREES))
+
+
+def load(data: bytes) -> "BoostedModel | LinearModel":
+    """Read what ``dump`` wrote. Raises ArtifactError."""
+    if not data.startswith(_TAG):
+        return load_constant(data)  # one class: a constant was kept
+    import lightgbm  # noqa: PLC0415 - heavy, and needed only by artifacts that have trees
+
+    try:
+        return BoostedModel(booster=lightgbm.Booster(model_str=data.decode("utf-8")))
+    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"a boosted model is not readable: {error}") from error

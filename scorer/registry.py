@@ -1,0 +1,202 @@
+"""A scorer on disk: a directory of plain data under a manifest, written as a whole and verified before it is read.
+
+Knows files, hashes and formats. Knows no training. Nothing in an artifact is code: JSON, npz without pickles, and
+LightGBM's text. The hashes guard against damage and mixing; who may write the directory is the operator's business.
+"""
+
+import hashlib
+import io
+import re
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from scorer.calibration import Calibrator
+from scorer.errors import ArtifactError
+from scorer.features.experience import Experience
+from scorer.features.matrix import feature_names
+from scorer.member import KINDS, Head, Member, Trained
+
+FORMAT = "spillway-scorer/1"
+MANIFEST = "manifest.json"
+_FOLDS = "folds.json"
+_NAME = re.compile(r"[a-z0-9_]+(?:/[a-z0-9_]+)*\.[a-z]+")
+_PACKAGES = ("numpy", "scikit-learn", "lightgbm")
+_JSON = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What a directory holds. ``version`` names its exact content."""
+
+    version: str
+    trained: Trained
+
+
+def write(trained: Trained, directory: Path) -> str:
+    """Write an artifact, replacing an older one at that place as a whole; returns its version.
+
+    Raises ArtifactError if the place is taken by something else or cannot be written.
+    """
+    if (
+        directory.exists()
+        and not (directory / MANIFEST).is_file()
+        and (directory.is_file() or any(directory.iterdir()))
+    ):
+        raise ArtifactError(f"{directory} is not empty and holds no scorer; name a new directory")
+    files = _files(trained)
+    manifest = _manifest(trained, files)
+    fresh = directory.with_name(f".{directory.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        for name, data in {**files, MANIFEST: orjson.dumps(manifest, option=_JSON)}.items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / name).write_bytes(data)
+        if directory.exists():
+            shutil.rmtree(directory)
+        fresh.rename(directory)
+    except OSError as error:
+        raise ArtifactError(f"{directory} cannot be written: {error.strerror or error}") from error
+    return str(manifest["version"])
+
+
+def read(directory: Path) -> Artifact:
+    """Read an artifact. Every file is verified by its hash before any is parsed. Raises ArtifactError."""
+    manifest = _verified_manifest(directory)
+    files = {name: _verified(directory, name, entry) for name, entry in manifest["files"].items()}
+    return _parsed(f"{directory}", lambda: Artifact(version=manifest["version"], trained=_trained(manifest, files)))
+
+
+def _files(trained: Trained) -> dict[str, bytes]:
+    files = {_FOLDS: orjson.dumps(dict(trained.folds), option=_JSON)}
+    for index, member in enumerate(trained.members):
+        files[f"members/{index}/experience.npz"] = _arrays_dumped(member.experience)
+        for name in ("alone", "together"):
+            head: Head | None = getattr(member, name)
+            if head is not None:
+                place = f"members/{index}/{name}"
+                described = {"weights": dict(head.weights), "calibration": head.calibrator.as_json()}
+                files[f"{place}/head.json"] = orjson.dumps(described, option=_JSON)
+                files |= {f"{place}/{kind}.model": model.dump() for kind, model in head.models.items()}
+    return files
+
+
+def _manifest(trained: Trained, files: Mapping[str, bytes]) -> dict[str, Any]:
+    manifest = {
+        "format": FORMAT,
+        "models": list(trained.models),
+        "tasks": list(trained.tasks),
+        "priors": dict(trained.priors),
+        "n_folds": len(trained.members),
+        "features": list(feature_names(trained.models)),
+        "packages": {name: package_version(name) for name in _PACKAGES},
+        "report": trained.report,
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
+        },
+    }
+    return manifest | {"version": _version(manifest)}
+
+
+def _version(manifest: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "version"}
+    return "sc_" + hashlib.sha256(orjson.dumps(content, option=_JSON)).hexdigest()[:24]
+
+
+def _verified_manifest(directory: Path) -> dict[str, Any]:
+    try:
+        raw = (directory / MANIFEST).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{directory} holds no scorer: {MANIFEST}: {error.strerror}") from error
+    try:
+        manifest = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ArtifactError(f"{directory}/{MANIFEST} is not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise ArtifactError(f"{directory}/{MANIFEST}: format must be {FORMAT!r}, not {found!r}; train the scorer again")
+    if orjson.dumps(manifest, option=_JSON) != raw or manifest.get("version") != _version(manifest):
+        raise ArtifactError(f"{directory}/{MANIFEST} was changed after it was written")
+    entries = manifest.get("files")
+    if not isinstance(entries, dict):
+        raise ArtifactError(f"{directory}/{MANIFEST}: files must be an object")
+    for name in entries:
+        if not _NAME.fullmatch(name):
+            raise ArtifactError(f"{directory}/{MANIFEST}: files: {name!r} is no name of a file within an artifact")
+    return manifest
+
+
+def _verified(directory: Path, name: str, entry: object) -> bytes:
+    path = directory / name
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode) or path.resolve().parent != (directory.resolve() / name).parent:
+            raise ArtifactError(f"{path} must be a plain file within the artifact")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+    expected = entry.get("sha256") if isinstance(entry, dict) else None
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise ArtifactError(f"{path} is not what the manifest says: its sha256 differs")
+    return data
+
+
+def _parsed(place: str, parse: Callable[[], Artifact]) -> Artifact:
+    try:
+        return parse()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
+        raise ArtifactError(f"{place} is not readable: {type(error).__name__}: {error}") from error
+
+
+def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained:
+    models = tuple(str(model) for model in manifest["models"])
+    if tuple(manifest["features"]) != feature_names(models):
+        raise ArtifactError(
+            "the scorer was trained with other features than this version of Spillway has; train it again"
+        )
+    return Trained(
+        models=models,
+        tasks=tuple(str(task) for task in manifest["tasks"]),
+        folds={str(query_hash): int(fold) for query_hash, fold in orjson.loads(files[_FOLDS]).items()},
+        priors={str(model): float(prior) for model, prior in manifest["priors"].items()},
+        members=tuple(_member(f"members/{index}", files) for index in range(int(manifest["n_folds"]))),
+        report=manifest["report"],
+    )
+
+
+def _member(place: str, files: Mapping[str, bytes]) -> Member:
+    together = _head(f"{place}/together", files) if f"{place}/together/head.json" in files else None
+    return Member(
+        experience=_arrays_loaded(files[f"{place}/experience.npz"]),
+        alone=_head(f"{place}/alone", files),
+        together=together,
+    )
+
+
+def _head(place: str, files: Mapping[str, bytes]) -> Head:
+    described = orjson.loads(files[f"{place}/head.json"])
+    weights = {str(kind): float(weight) for kind, weight in described["weights"].items()}
+    if unknown := weights.keys() - KINDS.keys():
+        raise ArtifactError(f"{place}/head.json: weights: unknown kind of model {min(unknown)!r}")
+    return Head(
+        models={kind: KINDS[kind][1](files[f"{place}/{kind}.model"]) for kind in weights},
+        weights=weights,
+        calibrator=Calibrator.from_json(described["calibration"]),
+    )
+
+
+def _arrays_dumped(experience: Experience) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{field.name: getattr(experience, field.name) for field in fields(experience)})
+    return buffer.getvalue()
+
+
+def _arrays_loaded(data: bytes) -> Experience:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return Experience(**{field.name: arrays[field.name].astype(np.float64) for field in fields(Experience)})

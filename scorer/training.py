@@ -1,0 +1,218 @@
+"""Training: from labelled queries to cross-fitted members, and a report on answers that they did not see.
+
+Knows the order of the work and what may see what. Knows no file.
+
+There are K folds. The member of fold j is fitted on the other folds. What it is calibrated with, and how its models are
+weighed, comes from models that saw neither fold j nor the fold i that they score: the K(K−1)/2 models without {i, j}
+serve both members i and j. A training row's experience always leaves out the row's own fold as well.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer import contexts
+from scorer.analysing import table_of
+from scorer.calibration import choose
+from scorer.contexts import Samples
+from scorer.dataset import LoggedQuery
+from scorer.errors import TooLittleData
+from scorer.evaluation import report_of
+from scorer.features.experience import ExperienceByFold
+from scorer.features.matrix import rows_of
+from scorer.features.table import AnswerTable
+from scorer.folds import N_FOLDS, assign_folds
+from scorer.member import KINDS, Head, Member, Trained
+from scorer.models.scorer import Features, Floats, QualityModel, is_one_class, sigmoid
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is to do."""
+
+_MOST_WORKERS = 4
+_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the first of two models
+_PREFERENCE = 1e-4  # Brier by which an uneven weighing must beat the even one
+
+
+Bases = Mapping[str, QualityModel]
+
+
+def train(
+    queries: Sequence[LoggedQuery],
+    *,
+    kinds: Iterable[str] = ("linear", "boosted"),
+    seed: int = 0,
+    progress: Progress = lambda doing, done, total: None,
+) -> Trained:
+    """Fit a scorer to logged answers with labels. Label-only queries are left out.
+
+    kinds : which models are put together, of member.KINDS.
+    Raises TooLittleData if there are too few queries, or labels of one class only.
+    """
+    queries = [query for query in queries if query.answers]
+    if not queries:
+        raise TooLittleData("the log has no answers; a scorer is trained on answers with their quality")
+    models = tuple(sorted({model for query in queries for model in query.answers}))
+    quality = np.array([[query.labels.get(model, np.nan) for model in models] for query in queries])
+    labels = quality[~np.isnan(quality)]
+    if is_one_class(labels):
+        raise TooLittleData(
+            f"every answer of the log has the quality {labels[0]:g}; a scorer needs good and bad answers"
+        )
+    folds = assign_folds(queries)
+    tasks = tuple(sorted({query.query.task for query in queries if query.query.task is not None}))
+    table = table_of(queries, models, tasks, progress)
+    fitting = _Fitting(table, quality, folds, len(tasks), tuple(kinds), seed)
+    members = fitting.members(progress)
+    return Trained(
+        models=models,
+        tasks=tasks,
+        folds={query.hash: int(fold) for query, fold in zip(queries, folds, strict=True)},
+        priors={model: float(np.nanmean(quality[:, index])) for index, model in enumerate(models)},
+        members=members,
+        report=fitting.report(members),
+    )
+
+
+@dataclass(slots=True)
+class _HeadData:
+    """The rows of one head, their labels and folds, and each member's view of them: (K, r) log-odds by kind."""
+
+    samples: Samples
+    y: Floats
+    folds: NDArray[np.int64]
+    inner: dict[str, Floats]
+
+
+class _Fitting:
+    def __init__(
+        self,
+        table: AnswerTable,
+        quality: Floats,
+        folds: NDArray[np.int64],
+        n_tasks: int,
+        kinds: tuple[str, ...],
+        seed: int,
+    ) -> None:
+        self._table, self._models, self._kinds, self._seed = table, table.models, kinds, seed
+        self._experience = ExperienceByFold(table, quality, folds, n_tasks)
+        usable = table.present & ~np.isnan(quality)
+        drawn = {"alone": contexts.alone(usable), "together": contexts.together(usable, table.present, seed)}
+        self._heads = {
+            name: _HeadData(
+                samples=samples,
+                y=quality[samples.rows, samples.models],
+                folds=folds[samples.rows],
+                inner={kind: np.full((N_FOLDS, len(samples)), np.nan) for kind in kinds},
+            )
+            for name, samples in drawn.items()
+            if len(samples)
+        }
+
+    def members(self, progress: Progress) -> tuple[Member, ...]:
+        """One member for each fold."""
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn; serving never needs it
+
+        pairs = [frozenset(pair) for pair in itertools.combinations(range(N_FOLDS), 2)]
+        singles = [frozenset((fold,)) for fold in range(N_FOLDS)]
+        total = len(pairs) + len(singles)
+        bases: list[Mapping[str, Bases]] = []
+        progress("fitting", 0, total)
+        with threadpool_limits(1), ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
+            for done, (held, fitted) in enumerate(zip(pairs, pool.map(self._fit, pairs), strict=True), start=1):
+                self._look_at(held, fitted)
+                progress("fitting", done, total)
+            for done, fitted in enumerate(pool.map(self._fit, singles), start=len(pairs) + 1):
+                bases.append(fitted)
+                progress("fitting", done, total)
+        return tuple(self._member(fold, fitted) for fold, fitted in enumerate(bases))
+
+    def report(self, members: Sequence[Member]) -> Mapping[str, Any]:
+        """Every row scored by the member that did not see its fold."""
+        sections: dict[str, Any] = {}
+        for name, data in self._heads.items():
+            p = np.empty(len(data.samples))
+            for fold, member in enumerate(members):
+                mask = data.folds == fold
+                p[mask] = member.score(self._table, data.samples.where(mask))
+            sections[name] = report_of(p, data.y, data.samples.models, self._models, seed=self._seed)
+            heads = [head for member in members if (head := getattr(member, name)) is not None]
+            sections[name] |= {
+                "weights": [dict(head.weights) for head in heads],
+                "calibration": [head.calibrator.method for head in heads],
+            }
+        return {
+            "n_queries": len(self._table),
+            "n_answers": int(self._table.present.sum()),
+            "n_folds": N_FOLDS,
+            "kinds": list(self._kinds),
+            "seed": self._seed,
+            "out_of_fold": sections,
+        }
+
+    def _fit(self, held: frozenset[int]) -> Mapping[str, Bases]:
+        """Models of every head, fitted without the held folds."""
+        fitted: dict[str, Bases] = {}
+        for name, data in self._heads.items():
+            chosen = ~np.isin(data.folds, list(held))
+            X, y = self._features(data, chosen, held), data.y[chosen]
+            fitted[name] = {kind: KINDS[kind][0](X, y, seed=self._seed) for kind in self._kinds}
+        return fitted
+
+    def _features(self, data: _HeadData, chosen: NDArray[np.bool_], held: frozenset[int]) -> Features:
+        """(r, F) features of the chosen rows, each with the experience without the held folds and its own."""
+        part, folds = data.samples.where(chosen), data.folds[chosen]
+        X: Features | None = None
+        for fold in np.unique(folds).tolist():
+            mask = folds == fold
+            rows = part.where(mask)
+            values = rows_of(self._table, rows.rows, rows.models, rows.context, self._experience.without(held | {fold}))
+            X = np.empty((len(folds), values.shape[1]), dtype=np.float32) if X is None else X
+            X[mask] = values
+        if X is None:
+            raise TooLittleData("a fold has no answers to learn from")
+        return X
+
+    def _look_at(self, held: frozenset[int], fitted: Mapping[str, Bases]) -> None:
+        """Keep what models without folds {i, j} say of fold i, for member j, and of fold j, for member i."""
+        for name, bases in fitted.items():
+            data = self._heads[name]
+            for scored, member in itertools.permutations(held):
+                chosen = data.folds == scored
+                if chosen.any():
+                    X = self._features(data, chosen, held)
+                    for kind, model in bases.items():
+                        data.inner[kind][member, chosen] = model.logits(X)
+
+    def _member(self, fold: int, fitted: Mapping[str, Bases]) -> Member:
+        heads = {name: self._head(self._heads[name], fold, bases) for name, bases in fitted.items()}
+        return Member(experience=self._experience.without({fold}), alone=heads["alone"], together=heads.get("together"))
+
+    def _head(self, data: _HeadData, fold: int, bases: Bases) -> Head:
+        known = data.folds != fold
+        views = {kind: data.inner[kind][fold, known] for kind in self._kinds}
+        weights = _weighed(views, data.y[known])
+        z = sum((weights[kind] * view for kind, view in views.items()), np.zeros(int(known.sum())))
+        calibrator, _ = choose(z, data.y[known], data.folds[known])
+        used = {kind: model for kind, model in bases.items() if weights[kind] > 0}
+        return Head(models=used, weights={kind: weights[kind] for kind in used}, calibrator=calibrator)
+
+
+def _weighed(views: Mapping[str, Floats], y: Floats) -> dict[str, float]:
+    """Weights of one model or two by Brier score; even ones unless others are plainly better."""
+    kinds = list(views)
+    if len(kinds) == 1:
+        return {kinds[0]: 1.0}
+    first, second = kinds
+
+    def loss(weight: float) -> float:
+        p = sigmoid(weight * views[first] + (1 - weight) * views[second])
+        return float(np.mean((p - y) ** 2)) - (_PREFERENCE if weight == 0.5 else 0.0)
+
+    best = min(_WEIGHTS, key=loss)
+    return {first: best, second: 1.0 - best}
