@@ -23,11 +23,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpace:
-    """What is tried: chains of up to ``depth`` of at most ``max_models`` models, ``grid_size`` thresholds a stage."""
+    """What is tried: chains of at most ``max_models`` models, and a grid of thresholds for each stage but the last.
 
-    depth: int = 3
+    grid_sizes : how many thresholds per stage where a chain has one, two, three … of them; so it also bounds the depth.
+        The more stages the coarser, which keeps the number of strategies, and with it the luck of the best, in bounds.
+    """
+
     max_models: int = 8
-    grid_size: int = 30
+    grid_sizes: tuple[int, ...] = (40, 16, 8)
+
+    @property
+    def depth(self) -> int:
+        """The longest chain."""
+        return len(self.grid_sizes) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +76,11 @@ class Candidates:
                 np.bincount(parts, weights=table.cost_nanousd[:, self.reference]),
             ]
         )
-        engine = Engine(table, self.reference, parts=parts, grid_size=space.grid_size)
+        engine = Engine(table, self.reference, parts=parts)
         self.chains = tuple(chains(models_worth_trying(table, space.max_models), space.depth))
         sweeps = []
         for done, chain in enumerate(self.chains):
-            sweeps.append(engine.sweep(chain))
+            sweeps.append(engine.sweep(chain, space.grid_sizes[len(chain) - 2] if len(chain) > 1 else 0))
             if progress is not None:
                 progress(done + 1, len(self.chains))
         self._thresholds = tuple(sweep.thresholds for sweep in sweeps)
@@ -144,7 +152,7 @@ class Candidates:
 
 
 def models_worth_trying(table: ScoreTable, at_most: int) -> tuple[int, ...]:
-    """The reference and the models that are least dominated, at most ``at_most``.
+    """The reference and the models that are least dominated, at most ``at_most``, the cheapest first.
 
     A model is dominated by as much as the best model that costs no more is better than it. Being slightly dominated
     is no reason to go, since its mistakes may be others' strengths.
@@ -161,8 +169,14 @@ def models_worth_trying(table: ScoreTable, at_most: int) -> tuple[int, ...]:
 
 
 def chains(models: tuple[int, ...], depth: int) -> Iterator[Chain]:
-    """Every order of up to ``depth`` different models, shorter ones first."""
-    return itertools.chain.from_iterable(itertools.permutations(models, length) for length in range(1, depth + 1))
+    """Chains of up to ``depth`` of the models, which come cheapest first; shorter chains first.
+
+    All stages but the last stand in the models' order, for a dearer model before a cheaper one is hardly ever worth
+    its price; the last is any other model.
+    """
+    for length in range(1, depth + 1):
+        for first in itertools.combinations(models, length - 1):
+            yield from ((*first, last) for last in models if last not in first)
 
 
 def per_query(candidates: Candidates, index: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

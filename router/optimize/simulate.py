@@ -3,8 +3,8 @@
 Knows sums and histograms. Knows no rule by which one of them is chosen.
 
 A whole chain costs one pass over the queries: each falls into a cell (between which thresholds its scores lie), and
-the sums over cells, accumulated along each axis, are the result of every combination of thresholds. So a chain of three
-with 30 x 30 thresholds is 900 strategies for the price of a handful.
+the sums over cells, accumulated along each axis, are the result of every combination of thresholds. So a chain of four
+with 8 x 8 x 8 thresholds is 512 strategies for the price of a handful.
 """
 
 from collections.abc import Sequence
@@ -82,23 +82,20 @@ class Engine:
     """Sweeps chains over one table, split into parts whose sums stay apart (folds, for cross-validation).
 
     reference : the model that gains and overspends are counted against.
-    parts : (n,) the part of each query, 0 … n_parts - 1; default: one part.   grid_size : thresholds per stage.
+    parts : (n,) the part of each query, 0 … n_parts - 1; default: one part.
     """
 
-    def __init__(
-        self, table: ScoreTable, reference: int, *, parts: NDArray[np.intp] | None = None, grid_size: int = 30
-    ) -> None:
+    def __init__(self, table: ScoreTable, reference: int, *, parts: NDArray[np.intp] | None = None) -> None:
         self.table = table
         self.parts = np.zeros(table.n, dtype=np.intp) if parts is None else parts
         self.n_parts = int(self.parts.max()) + 1
-        self.grid_size = grid_size
         self._gain = table.quality - table.quality[:, [reference]]
         self._reference_cost = table.cost_nanousd[:, reference]
-        self._bins: dict[tuple[int, Chain], tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
+        self._bins: dict[tuple[int, Chain, int], tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
 
-    def sweep(self, chain: Chain) -> Sweep:
-        """Every cascade over this chain of models."""
-        binned = [self._binned(chain[i], tuple(sorted(chain[:i]))) for i in range(len(chain) - 1)]
+    def sweep(self, chain: Chain, grid_size: int) -> Sweep:
+        """Every cascade over this chain of models, with ``grid_size`` thresholds per stage but the last."""
+        binned = [self._binned(chain[i], tuple(sorted(chain[:i])), grid_size) for i in range(len(chain) - 1)]
         sizes = tuple(len(thresholds) + 1 for thresholds, _ in binned)
         cells = self.parts
         for (_, bins), size in zip(binned, sizes, strict=True):
@@ -115,13 +112,14 @@ class Engine:
                 totals[i] += _ending(by_cell.astype(np.float64), stage)
         return Sweep(chain=chain, thresholds=tuple(thresholds for thresholds, _ in binned), sums=totals)
 
-    def _binned(self, model: int, context: Chain) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    def _binned(self, model: int, context: Chain, grid_size: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """A stage's thresholds, and how many of them each of its answers reaches."""
-        if (model, context) not in self._bins:
+        key = (model, context, grid_size)
+        if key not in self._bins:
             scores = self.table.scores(model, context)
-            thresholds = grid(scores, self.grid_size)
-            self._bins[model, context] = thresholds, np.searchsorted(thresholds, scores, side="right")
-        return self._bins[model, context]
+            thresholds = grid(scores, grid_size)
+            self._bins[key] = thresholds, np.searchsorted(thresholds, scores, side="right")
+        return self._bins[key]
 
 
 def _ending(by_cell: NDArray[np.float64], stage: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from router.optimize.table import ScoreTable
 from tests.fakelog import random_table
 
 TABLES = st.builds(random_table, st.integers(1, 40), st.integers(1, 4), st.integers(0, 999))
-SMALL = SearchSpace(depth=3, max_models=3, grid_size=4)
+SMALL = SearchSpace(max_models=3, grid_sizes=(5, 4))
 
 
 @given(TABLES)
@@ -71,8 +71,9 @@ def test_only_hopeless_models_are_dropped() -> None:
     assert len(models_worth_trying(table, 9)) == 4
 
 
-def test_chains_are_all_orders_shortest_first() -> None:
+def test_chains_go_from_cheap_to_dear_but_for_the_last_and_the_shortest_come_first() -> None:
     assert list(chains((4, 7), 3)) == [(4,), (7,), (4, 7), (7, 4)]
+    assert set(chains((1, 2, 3), 3)) - set(chains((1, 2, 3), 2)) == {(1, 2, 3), (1, 3, 2), (2, 3, 1)}
 
 
 def test_progress_is_told() -> None:
