@@ -47,7 +47,7 @@ class Calibrator:
             p = sigmoid(up * -np.logaddexp(0.0, -z) + down * np.logaddexp(0.0, z) + bias)
         else:
             p = np.interp(z, self.at, self.value)
-        return np.clip(p, _LEAST, _MOST)
+        return np.minimum(np.maximum(p, _LEAST), _MOST)
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` reads back exactly."""

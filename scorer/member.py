@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from scorer.calibration import Calibrator
 from scorer.contexts import Samples
-from scorer.features.experience import Experience
-from scorer.features.matrix import rows_of
+from scorer.features.experience import Experience, Facts, facts_of
+from scorer.features.matrix import alone_rows, together_rows
 from scorer.features.table import AnswerTable
 from scorer.models import boosted, linear
 from scorer.models.scorer import Features, Fitter, Floats, Loader, QualityModel
@@ -56,12 +56,19 @@ class Member:
         scores = np.empty(len(samples))
         nobody = np.zeros(len(samples), dtype=np.bool_)
         company = nobody if self.together is None else in_company(table, samples)
-        for head, mask in ((self.together, company), (self.alone, np.logical_not(company))):
+        for name, head, mask in (("together", self.together, company), ("alone", self.alone, ~company)):
             if head is not None and mask.any():
                 part = samples.where(mask)
-                context = part.context if head is self.together else np.zeros_like(part.context)
-                scores[mask] = head.score(rows_of(table, part.rows, part.models, context, self.experience))
+                facts = facts_of(self.experience, table.tasks[part.rows], part.models)
+                scores[mask] = head.score(features_of(name, table, part, facts))
         return scores
+
+
+def features_of(head: str, table: AnswerTable, samples: Samples, facts: Facts) -> Features:
+    """(r, F) features for a head, "alone" or "together"."""
+    if head == "alone":
+        return alone_rows(table, samples.rows, samples.models, facts)
+    return together_rows(table, samples.rows, samples.models, samples.context, facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ import orjson
 from scorer.calibration import Calibrator
 from scorer.errors import ArtifactError
 from scorer.features.experience import Experience
-from scorer.features.matrix import feature_names
+from scorer.features.matrix import together_names
 from scorer.member import KINDS, Head, Member, Trained
 
 FORMAT = "spillway-scorer/1"
@@ -95,7 +95,7 @@ def _manifest(trained: Trained, files: Mapping[str, bytes]) -> dict[str, Any]:
         "tasks": list(trained.tasks),
         "priors": dict(trained.priors),
         "n_folds": len(trained.members),
-        "features": list(feature_names(trained.models)),
+        "features": list(together_names(trained.models)),
         "packages": {name: package_version(name) for name in _PACKAGES},
         "report": trained.report,
         "files": {
@@ -156,7 +156,7 @@ def _parsed(place: str, parse: Callable[[], Artifact]) -> Artifact:
 
 def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained:
     models = tuple(str(model) for model in manifest["models"])
-    if tuple(manifest["features"]) != feature_names(models):
+    if tuple(manifest["features"]) != together_names(models):
         raise ArtifactError(
             "the scorer was trained with other features than this version of Spillway has; train it again"
         )

@@ -16,6 +16,7 @@ from scorer.analysing import table_of
 from scorer.answer import Answer, Query
 from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
+from scorer.ensemble import Ensemble
 from scorer.errors import ScorerError, UnknownModel
 from scorer.features.analysis import Analysis, analyse
 from scorer.features.query import QueryReading, content_text, read_query
@@ -24,6 +25,7 @@ from scorer.registry import Artifact, read
 
 _KEPT_READINGS = 512  # queries and answers of requests in flight
 _KEPT_TABLES = 2  # logs being replayed
+_DECIMALS = 6  # so that an answer scores the same alone and in a log, whatever the order of the sums
 
 
 class Scorer:
@@ -40,6 +42,7 @@ class Scorer:
         self.models: frozenset[str] = frozenset(trained.models)
         self.report: Mapping[str, Any] = trained.report
         self._trained = trained
+        self._ensemble = Ensemble(trained.members)
         self._columns = {model: index for index, model in enumerate(trained.models)}
         self._tasks = {task: index for index, task in enumerate(trained.tasks)}
         self._readings: _Recent[bytes, QueryReading] = _Recent(_KEPT_READINGS)
@@ -64,8 +67,7 @@ class Scorer:
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in beside.values()]
         table = tabulate([(reading, analyses)], self._trained.models, self._tasks, 1)
-        samples = Samples(rows=np.zeros(1, dtype=np.int64), models=np.array([column]), context=table.present)
-        return float(np.mean([member.score(table, samples)[0] for member in self._trained.members]))
+        return round(float(self._ensemble.score(table, column).mean()), _DECIMALS)
 
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str] = ()) -> NDArray[np.float64]:
         """(n,) scores of one model's logged answers, given the logged answers of ``others``.
@@ -92,7 +94,8 @@ class Scorer:
             if mask.any():
                 total[mask] += member.score(table, samples.where(mask))
                 count[mask] += 1
-        return total / np.maximum(count, 1)
+        scores: NDArray[np.float64] = np.round(total / np.maximum(count, 1), _DECIMALS)
+        return scores
 
     def trained_on(self, query_hash: str) -> bool:
         """Whether a query (see ``scorer.dataset.query_hash``) was among those that the artifact was trained on."""

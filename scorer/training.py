@@ -24,11 +24,10 @@ from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
 from scorer.errors import TooLittleData
 from scorer.evaluation import report_of
-from scorer.features.experience import ExperienceByFold
-from scorer.features.matrix import rows_of
+from scorer.features.experience import ExperienceByFold, facts_of
 from scorer.features.table import AnswerTable
 from scorer.folds import N_FOLDS, assign_folds
-from scorer.member import KINDS, Head, Member, Trained
+from scorer.member import KINDS, Head, Member, Trained, features_of
 from scorer.models.scorer import Features, Floats, QualityModel, is_one_class, sigmoid
 
 Progress = Callable[[str, int, int], None]
@@ -160,18 +159,21 @@ class _Fitting:
         fitted: dict[str, Bases] = {}
         for name, data in self._heads.items():
             chosen = ~np.isin(data.folds, list(held))
-            X, y = self._features(data, chosen, held), data.y[chosen]
+            X, y = self._features(name, chosen, held), data.y[chosen]
             fitted[name] = {kind: KINDS[kind][0](X, y, seed=self._seed) for kind in self._kinds}
         return fitted
 
-    def _features(self, data: _HeadData, chosen: NDArray[np.bool_], held: frozenset[int]) -> Features:
+    def _features(self, name: str, chosen: NDArray[np.bool_], held: frozenset[int]) -> Features:
         """(r, F) features of the chosen rows, each with the experience without the held folds and its own."""
+        data = self._heads[name]
         part, folds = data.samples.where(chosen), data.folds[chosen]
         X: Features | None = None
         for fold in np.unique(folds).tolist():
             mask = folds == fold
             rows = part.where(mask)
-            values = rows_of(self._table, rows.rows, rows.models, rows.context, self._experience.without(held | {fold}))
+            experience = self._experience.without(held | {fold})
+            facts = facts_of(experience, self._table.tasks[rows.rows], rows.models)
+            values = features_of(name, self._table, rows, facts)
             X = np.empty((len(folds), values.shape[1]), dtype=np.float32) if X is None else X
             X[mask] = values
         if X is None:
@@ -185,7 +187,7 @@ class _Fitting:
             for scored, member in itertools.permutations(held):
                 chosen = data.folds == scored
                 if chosen.any():
-                    X = self._features(data, chosen, held)
+                    X = self._features(name, chosen, held)
                     for kind, model in bases.items():
                         data.inner[kind][member, chosen] = model.logits(X)
 

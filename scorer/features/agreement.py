@@ -1,12 +1,13 @@
 """What the other answers already paid for say about an answer: who concludes the same, who something else, how alike.
 
-Knows an answer table and an experience. The others are a set: every value is a sum, a mean or an extreme over them.
+Knows an answer table and what an experience says. The others are a set: every value is a sum, a mean or an extreme
+over them.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.features.experience import Experience
+from scorer.features.experience import Facts
 from scorer.features.sketch import resemblance
 from scorer.features.table import AnswerTable
 
@@ -26,7 +27,7 @@ def measure(
     rows: NDArray[np.int64],
     models: NDArray[np.int64],
     context: NDArray[np.bool_],
-    experience: Experience,
+    facts: Facts,
 ) -> tuple[Floats, Floats]:
     """Agreement of r answers with their contexts.
 
@@ -42,12 +43,14 @@ def measure(
     comparable = known & (groups >= 0) & (own >= 0)[:, None]
     same = comparable & (groups == own[:, None])
     other = comparable & ~same
-    accuracy = experience.task_accuracy[table.tasks[rows]]  # −1 is the row for unknown tasks
+    accuracy = facts.on_task
+    weight = _weight(accuracy)
+    own_accuracy = accuracy[each, models]
     signs = same.astype(np.float64) - other
     columns = (
-        *_votes(known & (groups >= 0), known, same, other, accuracy, accuracy[each, models]),
-        *_rivals(groups, other, accuracy),
-        *_evidence(same, other, experience.evidence[models], accuracy[each, models]),
+        *_votes(known & (groups >= 0), known, same, other, accuracy, own_accuracy, weight, weight[each, models]),
+        *_rivals(groups, other, weight),
+        *_evidence(same, other, facts.evidence, own_accuracy),
         *_likeness(table, rows, models, known, accuracy),
     )
     return np.stack(columns, axis=1), signs
@@ -60,8 +63,9 @@ def _votes(
     other: NDArray[np.bool_],
     accuracy: Floats,
     own_accuracy: Floats,
+    weight: Floats,
+    own_weight: Floats,
 ) -> tuple[Floats, ...]:
-    weight = _weight(accuracy)
     n_same, n_other = same.sum(axis=1), other.sum(axis=1)
     n_compared = n_same + n_other
     for_it, against = (weight * same).sum(axis=1), (weight * other).sum(axis=1)
@@ -74,7 +78,7 @@ def _votes(
         np.where(n_compared > 0, n_same / np.maximum(n_compared, 1), np.nan),
         for_it,
         against,
-        for_it - against + _weight(own_accuracy),
+        for_it - against + own_weight,
         _largest(accuracy, same),
         _largest(accuracy, other),
         (same & stronger).sum(axis=1).astype(np.float64),
@@ -82,11 +86,11 @@ def _votes(
     )
 
 
-def _rivals(groups: NDArray[np.int32], other: NDArray[np.bool_], accuracy: Floats) -> tuple[Floats, ...]:
+def _rivals(groups: NDArray[np.int32], other: NDArray[np.bool_], weight: Floats) -> tuple[Floats, ...]:
     """How many different other conclusions there are, and the size and weight of the largest."""
     together = (groups[:, :, None] == groups[:, None, :]) & other[:, :, None] & other[:, None, :]
     sizes = together.sum(axis=2)
-    weights = (together * _weight(accuracy)[:, None, :]).sum(axis=2)
+    weights = (together * weight[:, None, :]).sum(axis=2)
     n_rivals = np.where(other, 1.0 / np.maximum(sizes, 1), 0.0).sum(axis=1)
     return n_rivals, sizes.max(axis=1).astype(np.float64), weights.max(axis=1)
 

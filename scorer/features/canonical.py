@@ -6,6 +6,7 @@ Equality of canonical forms is an equivalence, so agreement among any set of ans
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["number", "choice", "verdict", "literal", "formula", "text", "calls"]
@@ -50,6 +51,7 @@ def canonical(raw: str, *, exact: bool = False) -> Canonical | None:
     return _number(text) or _literal(text) or _formula(text) or _text(text)
 
 
+@lru_cache(maxsize=16_384)
 def number_key(digits: str) -> str:
     """One spelling for one number: ``"007.50"`` → ``"7.5"``. Integers keep every digit, others six significant ones."""
     digits = digits.replace(",", "").replace("−", "-").rstrip(".")

@@ -5,7 +5,7 @@ Knows counts by fold, so that the experience *without* some folds is a subtracti
 training row, ever sees its own label in it. Knows no feature of a text.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,53 @@ class Experience:
     evidence: NDArray[np.float64]
     typical_log_chars: NDArray[np.float64]
     spread_log_chars: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What an experience says of r answers.
+
+    accuracy : (r,) of the answer's model.   on_task : (r, k) accuracy of every model on the query's task.
+    evidence : (r, k, 2) about the answer's model.   typical_log_chars, spread_log_chars : (r,) of its answers.
+    """
+
+    accuracy: NDArray[np.float64]
+    on_task: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    typical_log_chars: NDArray[np.float64]
+    spread_log_chars: NDArray[np.float64]
+
+
+def facts_of(experience: Experience, tasks: NDArray[np.int64], models: NDArray[np.int64]) -> Facts:
+    """One experience about r answers: tasks (r,) of their queries, models (r,) that gave them."""
+    return Facts(
+        accuracy=experience.accuracy[models],
+        on_task=experience.task_accuracy[tasks],  # −1 is the row for unknown tasks
+        evidence=experience.evidence[models],
+        typical_log_chars=experience.typical_log_chars[models],
+        spread_log_chars=experience.spread_log_chars[models],
+    )
+
+
+class ManyExperiences:
+    """Several experiences about one answer, side by side."""
+
+    def __init__(self, experiences: Sequence[Experience]) -> None:
+        self._accuracy = np.stack([each.accuracy for each in experiences])
+        self._task_accuracy = np.stack([each.task_accuracy for each in experiences])
+        self._evidence = np.stack([each.evidence for each in experiences])
+        self._typical = np.stack([each.typical_log_chars for each in experiences])
+        self._spread = np.stack([each.spread_log_chars for each in experiences])
+
+    def facts_of(self, task: int, model: int) -> Facts:
+        """One row for each experience."""
+        return Facts(
+            accuracy=self._accuracy[:, model],
+            on_task=self._task_accuracy[:, task],
+            evidence=self._evidence[:, model],
+            typical_log_chars=self._typical[:, model],
+            spread_log_chars=self._spread[:, model],
+        )
 
 
 class ExperienceByFold:

@@ -1,6 +1,7 @@
-"""The feature matrix: query, answer, experience and agreement side by side, in one order, for training and for serving.
+"""The feature matrix: query, answer, priors and agreement side by side, in one order, for training and for serving.
 
-Knows which blocks make a row and what they are called. Knows no label and no model.
+Knows which blocks make a row and what they are called: shorter rows for answers that stand alone, longer ones for
+answers beside others. Knows no label and no model.
 """
 
 import numpy as np
@@ -8,64 +9,55 @@ from numpy.typing import NDArray
 
 from scorer.features import agreement
 from scorer.features.analysis import ANSWER_NAMES
-from scorer.features.experience import Experience
+from scorer.features.experience import Facts
 from scorer.features.query import NAMES as QUERY_NAMES
 from scorer.features.table import AnswerTable
 
 PRIOR_NAMES = ("accuracy", "accuracy_on_task", "task_ease", "length_unusual")
 
 
-def feature_names(models: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the columns of ``rows_of`` for a table with these models."""
-    return (
-        *QUERY_NAMES,
-        *ANSWER_NAMES,
-        *PRIOR_NAMES,
-        *agreement.NAMES,
-        *(f"is:{model}" for model in models),
-        *(f"agrees:{model}" for model in models),
+def alone_names(models: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns of ``alone_rows`` for a table with these models."""
+    return (*QUERY_NAMES, *ANSWER_NAMES, *PRIOR_NAMES, *(f"is:{model}" for model in models))
+
+
+def together_names(models: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the columns of ``together_rows`` for a table with these models."""
+    return (*alone_names(models), *agreement.NAMES, *(f"agrees:{model}" for model in models))
+
+
+def alone_rows(
+    table: AnswerTable, rows: NDArray[np.int64], models: NDArray[np.int64], facts: Facts
+) -> NDArray[np.float32]:
+    """(r, F) features of r answers by themselves.
+
+    rows : (r,) which query of the table.   models : (r,) whose answer.   facts : of an experience about them.
+    """
+    identity = np.zeros((len(rows), len(table.models)), dtype=np.float32)
+    identity[np.arange(len(rows)), models] = 1.0
+    return _side_by_side(
+        table.query_values[rows], table.values[rows, models], _priors(table, rows, models, facts), identity
     )
 
 
-def rows_of(
-    table: AnswerTable,
-    rows: NDArray[np.int64],
-    models: NDArray[np.int64],
-    context: NDArray[np.bool_],
-    experience: Experience,
+def together_rows(
+    table: AnswerTable, rows: NDArray[np.int64], models: NDArray[np.int64], context: NDArray[np.bool_], facts: Facts
 ) -> NDArray[np.float32]:
-    """(r, F) features of r answers.
+    """(r, F) features of r answers beside others.
 
-    rows : (r,) which query of the table.   models : (r,) whose answer.
     context : (r, k) whose other answers are known; answers that are not there, and the answer itself, do not count.
     """
-    together, agrees = agreement.measure(table, rows, models, context, experience)
-    identity = np.zeros(agrees.shape, dtype=np.float32)
-    identity[np.arange(len(rows)), models] = 1.0
-    parts = (
-        table.query_values[rows],
-        table.values[rows, models],
-        _priors(table, rows, models, experience),
-        together,
-        identity,
-        agrees,
-    )
-    return np.concatenate([np.asarray(part, dtype=np.float32) for part in parts], axis=1)
+    beside, agrees = agreement.measure(table, rows, models, context, facts)
+    return _side_by_side(alone_rows(table, rows, models, facts), beside, agrees)
+
+
+def _side_by_side(*parts: NDArray[np.floating]) -> NDArray[np.float32]:
+    return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
 
 def _priors(
-    table: AnswerTable, rows: NDArray[np.int64], models: NDArray[np.int64], experience: Experience
+    table: AnswerTable, rows: NDArray[np.int64], models: NDArray[np.int64], facts: Facts
 ) -> NDArray[np.float64]:
-    tasks = table.tasks[rows]
-    unusual = (table.log_chars[rows, models] - experience.typical_log_chars[models]) / experience.spread_log_chars[
-        models
-    ]
-    return np.stack(
-        [
-            experience.accuracy[models],
-            experience.task_accuracy[tasks, models],
-            experience.task_accuracy[tasks].mean(axis=1),
-            unusual,
-        ],
-        axis=1,
-    )
+    on_task = facts.on_task[np.arange(len(rows)), models]
+    unusual = (table.log_chars[rows, models] - facts.typical_log_chars) / facts.spread_log_chars
+    return np.stack([facts.accuracy, on_task, facts.on_task.mean(axis=1), unusual], axis=1)

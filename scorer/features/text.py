@@ -34,7 +34,7 @@ def measure(reading: Reading) -> tuple[float, ...]:
     length = max(len(text), 1)
     ascii_letters = text.encode("ascii", "ignore")
     digits = sum(map(len, reading.numbers))
-    tail = words[-_TAIL_WORDS:]
+    looping = _repeated(words[:_TAIL_WORDS])
     distinct = frozenset(words)
     known = reading.query.words
     return (
@@ -60,8 +60,8 @@ def measure(reading: Reading) -> tuple[float, ...]:
         float(not text.strip()),
         float(bool(reading.answer.tool_calls)),
         len(distinct) / max(len(words), 1),
-        _repeated(words[:_TAIL_WORDS]),
-        _repeated(tail),
+        looping,
+        looping if len(words) <= _TAIL_WORDS else _repeated(words[-_TAIL_WORDS:]),
         float(_ends_well(text)),
         float(reading.answer.finish_reason == "length"),
         float(text.count("{") - text.count("}") + text.count("(") - text.count(")")),

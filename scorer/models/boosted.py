@@ -4,12 +4,15 @@ Knows LightGBM, which is loaded only when a boosted model is fitted or read. One
 depend on the machine and no call waits for a pool.
 """
 
-from dataclasses import dataclass
+import ctypes
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scorer.errors import ArtifactError
+from scorer.errors import ArtifactError, ScorerError
 from scorer.models.linear import LinearModel
 from scorer.models.linear import fit as fit_constant
 from scorer.models.linear import load as load_constant
@@ -19,13 +22,19 @@ _TREES = 200
 _MOST_PER_LEAF = 100
 _ROWS_PER_LEAF = 300  # one leaf's least share of the rows
 _TAG = b"tree\n"
+_RAW_SCORE, _FLOAT32 = 1, 0  # of LightGBM's C interface
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BoostedModel:
     """A LightGBM booster whose raw scores are log-odds."""
 
-    booster: Any
+    def __init__(self, booster: Any) -> None:
+        self.booster = booster
+        self._one = _single_row(booster)
+
+    def logit_of(self, x: NDArray[np.float32]) -> float:
+        """Log-odds of one row (F,), the same number as ``logits`` gives, a tenth of its time."""
+        return self._one(x)
 
     def logits(self, X: Features) -> Floats:
         """(n,) log-odds of (n, F) features; LightGBM sends missing ones down their own way."""
@@ -61,7 +70,40 @@ def fit(X: Features, y: Floats, *, seed: int) -> "BoostedModel | LinearModel":
         "verbose": -1,
     }
     data = lightgbm.Dataset(X, y, params=parameters, free_raw_data=True)
-    return BoostedModel(booster=lightgbm.train(parameters, data, num_boost_round=_TREES))
+    return BoostedModel(lightgbm.train(parameters, data, num_boost_round=_TREES))
+
+
+def _single_row(booster: Any) -> Callable[[NDArray[np.float32]], float]:
+    """LightGBM's prediction of single rows, prepared once; the Python package wraps no such call."""
+    from lightgbm.basic import _LIB  # noqa: PLC0415 - heavy, and needed only by artifacts that have trees
+
+    n_features = booster.num_feature()
+    prepared = ctypes.c_void_p()
+    failed = _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
+        booster._handle,  # noqa: SLF001 - the C interface takes the handle
+        ctypes.c_int(_RAW_SCORE),
+        ctypes.c_int(0),
+        ctypes.c_int(-1),
+        ctypes.c_int(_FLOAT32),
+        ctypes.c_int32(n_features),
+        b"num_threads=1",
+        ctypes.byref(prepared),
+    )
+    if failed:
+        return lambda x: float(booster.predict(x[None], raw_score=True, num_threads=1)[0])
+    weakref.finalize(booster, _LIB.LGBM_FastConfigFree, prepared)
+    predict = _LIB.LGBM_BoosterPredictForMatSingleRowFast
+
+    def logit_of(x: NDArray[np.float32]) -> float:
+        row = np.ascontiguousarray(x, dtype=np.float32)
+        if row.shape != (n_features,):
+            raise ScorerError(f"a boosted model takes {n_features} features, not {row.shape}")
+        n_written, result = ctypes.c_int64(), ctypes.c_double()
+        if predict(prepared, ctypes.c_void_p(row.ctypes.data), ctypes.byref(n_written), ctypes.byref(result)):
+            raise ScorerError("LightGBM could not predict")
+        return result.value
+
+    return logit_of
 
 
 def load(data: bytes) -> "BoostedModel | LinearModel":
@@ -71,6 +113,6 @@ def load(data: bytes) -> "BoostedModel | LinearModel":
     import lightgbm  # noqa: PLC0415 - heavy, and needed only by artifacts that have trees
 
     try:
-        return BoostedModel(booster=lightgbm.Booster(model_str=data.decode("utf-8")))
+        return BoostedModel(lightgbm.Booster(model_str=data.decode("utf-8")))
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
         raise ArtifactError(f"a boosted model is not readable: {error}") from error

@@ -4,6 +4,7 @@ Knows how a matrix is made fit for it: features are standardised, clipped and, w
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,21 @@ class LinearModel:
         buffer = io.BytesIO()
         np.savez(buffer, mean=self.mean, scale=self.scale, weights=self.weights, bias=np.array([self.bias]))
         return buffer.getvalue()
+
+
+class ManyLinear:
+    """Several linear models, each for a row of its own."""
+
+    def __init__(self, models: Sequence[LinearModel]) -> None:
+        self._mean = np.stack([model.mean for model in models])
+        self._scale = np.stack([model.scale for model in models])
+        self._weights = np.stack([model.weights for model in models])
+        self._bias = np.array([model.bias for model in models])
+
+    def logits(self, X: Features) -> Floats:
+        """(m,) log-odds of (m, F) features, row i by model i."""
+        z: Floats = (_standardised(X, self._mean, self._scale) * self._weights).sum(axis=1) + self._bias
+        return z
 
 
 def fit(X: Features, y: Floats, *, seed: int) -> LinearModel:
@@ -84,5 +100,6 @@ def _moments(X: Features) -> tuple[Floats, Floats]:
 
 def _standardised(X: Features, mean: Floats, scale: Floats) -> Floats:
     Z: Floats = (X - mean) / scale
-    np.clip(Z, -_FURTHEST, _FURTHEST, out=Z)
-    return np.nan_to_num(Z, copy=False, nan=0.0)
+    np.minimum(np.maximum(Z, -_FURTHEST, out=Z), _FURTHEST, out=Z)
+    Z[np.isnan(Z)] = 0.0
+    return Z
