@@ -19,7 +19,7 @@ Method = Literal["platt", "beta", "isotonic", "venn_abers"]
 METHODS: tuple[Method, ...] = ("platt", "beta", "isotonic", "venn_abers")
 
 _PREFERENCE = 2e-4  # Brier by which a stepped map must beat a smooth one, which keeps answers apart
-_MOST_POINTS = 400  # weighted points to which scores are gathered before steps are fitted
+_MOST_POINTS = 400  # weighted points to which scores are gathered before a map is fitted
 _GRID = 64
 _RIDGE = 1.0  # pull of the smooth maps towards leaving scores as they are
 _LEAST, _MOST = 1e-4, 1 - 1e-4  # no finite log supports more certainty than that
@@ -76,14 +76,12 @@ def calibrate(z: Floats, y: Floats, method: Method) -> Calibrator:
     """Fit one map to log-odds z (n,) and labels y (n,) in [0, 1]."""
     if is_one_class(y):
         return _smooth("platt", (0.0, float(logit(np.array([smoothed_mean(y)]))[0])))
-    if method == "platt":
-        slope, bias = _logistic(np.stack([z], axis=1), y, np.array([1.0]))
-        return _smooth("platt", (slope, bias))
-    if method == "beta":
-        columns = np.stack([-np.logaddexp(0.0, -z), np.logaddexp(0.0, z)], axis=1)
-        up, down, bias = _logistic(columns, y, np.array([1.0, 1.0]))
-        return _smooth("beta", (up, down, bias))
     at, mean, weight = _gathered(z, y)
+    if method == "platt":
+        return _smooth(method, _logistic(at[:, None], mean, weight))
+    if method == "beta":
+        columns = np.stack([-np.logaddexp(0.0, -at), np.logaddexp(0.0, at)], axis=1)
+        return _smooth(method, _logistic(columns, mean, weight))
     if method == "isotonic":
         value = _pool(mean, weight)
         return Calibrator(method=method, at=at, value=value)
@@ -113,29 +111,24 @@ def _smooth(method: Method, curve: tuple[float, ...]) -> Calibrator:
     return Calibrator(method=method, curve=curve, at=np.empty(0), value=np.empty(0))
 
 
-def _logistic(columns: Floats, y: Floats, prior: Floats) -> tuple[float, ...]:
-    """(slopes ≥ 0 …, bias) of a logistic regression by Newton steps, slopes pulled towards ``prior``."""
-    active = np.ones(columns.shape[1], dtype=bool)
-    weights = np.append(prior, 0.0)
-    while True:
-        design = np.column_stack([columns[:, active], np.ones(len(y))])
-        target = np.append(prior[active], 0.0)
-        ridge = np.append(np.full(int(active.sum()), _RIDGE), 1e-6)
-        part = target.copy()
-        for _ in range(50):
-            p = sigmoid(design @ part)
-            gradient = design.T @ (p - y) + ridge * (part - target)
-            curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(ridge)
-            step = np.linalg.solve(curvature, gradient)
-            part = part - np.clip(step, -2.0, 2.0)
-            if np.abs(step).max() < 1e-8:
-                break
-        weights[:] = 0.0
-        weights[np.append(active, True)] = part
-        negative = active & (weights[:-1] < 0)
-        if not negative.any():
-            return tuple(float(weight) for weight in weights)
-        active &= ~negative  # a negative slope would turn the order around
+def _logistic(columns: Floats, mean: Floats, weight: Floats) -> tuple[float, ...]:
+    """(slopes …, bias) of a logistic regression: no slope negative, for that would turn the order around, and slopes
+    pulled a little towards 1, which leaves scores as they are."""
+    from scipy.optimize import minimize  # noqa: PLC0415 - serving never needs it
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        z = columns @ weights[:-1] + weights[-1]
+        off = weights[:-1] - 1.0
+        value = weight @ (np.logaddexp(0.0, z) - mean * z) + 0.5 * _RIDGE * off @ off
+        error = weight * (sigmoid(z) - mean)
+        return float(value), np.append(columns.T @ error + _RIDGE * off, error.sum())
+
+    n_slopes = columns.shape[1]
+    bounds = [(0.0, None)] * n_slopes + [(None, None)]
+    found = minimize(
+        loss, np.append(np.ones(n_slopes), 0.0), jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": 1e-6}
+    )
+    return tuple(float(weight) for weight in found.x)
 
 
 def _gathered(z: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:

@@ -9,6 +9,7 @@ import io
 import re
 import shutil
 import stat
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version as package_version
@@ -150,7 +151,7 @@ def _verified(directory: Path, name: str, entry: object) -> bytes:
 def _parsed(place: str, parse: Callable[[], Artifact]) -> Artifact:
     try:
         return parse()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{place} is not readable: {type(error).__name__}: {error}") from error
 
 

@@ -38,6 +38,7 @@ class Scorer:
 
     def __init__(self, artifact: Artifact) -> None:
         trained = artifact.trained
+        self._artifact = artifact
         self.version: str = artifact.version
         self.models: frozenset[str] = frozenset(trained.models)
         self.report: Mapping[str, Any] = trained.report

@@ -7,7 +7,7 @@ statement with an unknown in it is left alone. A bounded window around each equa
 import re
 from dataclasses import dataclass
 
-_CANDIDATE = re.compile(r"[\d)%](?:\s?[a-zA-Z]{1,12}){0,2}\s?\$?=\s?\\?\$?\(?-?\d")
+_CANDIDATE = re.compile(r"[\d)%](?:\s?[a-zA-Z]{1,12}){0,2}\s?\$?=(?=\s?\\?\$?\(?-?\d)")
 _TOKEN = re.compile(
     r"(\d[\d,]{0,30}(?:\.\d{1,30})?)([a-zA-Z_^]?)"
     r"|(\\times|\\cdot|\\div|[-+*/×÷·−^]|\bx\b)"

@@ -4,6 +4,7 @@ Knows how a matrix is made fit for it: features are standardised, clipped and, w
 """
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ def load(data: bytes) -> LinearModel:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             mean, scale, weights = (np.asarray(arrays[key], dtype=np.float64) for key in ("mean", "scale", "weights"))
             bias = float(arrays["bias"][0])
-    except (ValueError, KeyError, IndexError, OSError, EOFError) as error:
+    except (ValueError, KeyError, IndexError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"a linear model is not readable: {error}") from error
     if not mean.shape == scale.shape == weights.shape or mean.ndim != 1:
         raise ArtifactError("a linear model's arrays must be of one length")
