@@ -5,6 +5,7 @@ Knows OpenAI's wire format and strategies. Knows no storage.
 
 import hashlib
 import hmac
+import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def cache_key(secret: bytes, scope: CacheScope, body: Mapping[str, Any]) -> str:
     fields = {name: value for name, value in body.items() if name not in NOT_IN_KEY}
     parts = [scope.tenant_id, scope.endpoint, scope.policy, scope.strategy_id, scope.scorer_version, fields]
     digest = hmac.new(secret, digestmod=hashlib.sha256)
-    for piece in _canonical(parts):
+    for piece in _spelt(parts):
         digest.update(piece)
     return digest.hexdigest()
 
@@ -104,8 +105,19 @@ def _why_not_keep_choice(choice: object) -> str | None:
     return None if isinstance(content, str) and content.strip() else "it is empty"
 
 
+def _spelt(value: object) -> Iterable[bytes]:
+    """Pieces that spell a JSON value so that no two values are spelt alike."""
+    try:  # in C: a body of millions of numbers must not hold up every other request for seconds
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, check_circular=False, separators=(",", ":"))
+    except (RecursionError, TypeError):
+        yield b"c"
+        yield from _canonical(value)
+    else:
+        yield b"j" + text.encode("utf-8", "surrogatepass")
+
+
 def _canonical(value: object) -> Iterable[bytes]:
-    """Pieces that spell a JSON value so that no two values are spelt alike; deep nesting needs no stack."""
+    """The same for what is nested too deeply for a stack."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -127,6 +127,12 @@ def test_a_key_cannot_be_made_without_the_installations_secret() -> None:
     assert cache_key(b"t" * 32, SCOPE, BODY) != cache_key(SECRET, SCOPE, BODY)
 
 
+@pytest.mark.parametrize("wide", [[1] * 50_000, [{"role": "user", "content": "a"}] * 20_000, "a" * 500_000])
+def test_a_wide_body_is_spelt_at_once_and_not_piece_by_piece(wide: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cache.rules._scalar", None)  # each of millions of pieces would hold up all others
+    assert cache_key(SECRET, SCOPE, {"a": wide}) != cache_key(SECRET, SCOPE, {"a": [wide]})
+
+
 def test_depth_is_no_problem() -> None:
     deep: list[Any] = []
     for _ in range(20_000):
