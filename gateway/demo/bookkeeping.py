@@ -12,9 +12,10 @@ from decimal import Decimal
 from gateway.database import Database
 from gateway.demo.errors import DemoError
 from gateway.demo.traffic import Exchange
-from gateway.keys import KeyStore
+from gateway.keys import DEFAULT_TENANT, KeyStore
 from gateway.ledger.reports import Reports, SpendRow
 
+_BACKSTAGE = "demo"
 _SETTLED_WITHIN_S, _POLL_S = 15.0, 0.1
 
 
@@ -26,14 +27,18 @@ class Key:
     secret: str
 
 
-def new_keys(database_url: str, names: Sequence[str]) -> dict[str, Key]:
-    """A key for each purpose, so that the ledger keeps them apart."""
+def new_keys(database_url: str, *, app: str, others: Sequence[str]) -> dict[str, Key]:
+    """A key for each purpose, so that the ledger keeps them apart.
+
+    app : its dashboard shows its traffic only, for the others belong to another tenant.
+    """
+    tenants = {app: DEFAULT_TENANT} | dict.fromkeys(others, _BACKSTAGE)
 
     async def create() -> dict[str, Key]:
         database = Database(database_url)
         try:
             store = KeyStore(database)
-            made = {name: await store.create(name) for name in names}
+            made = {name: await store.create(name, tenant_id=tenant) for name, tenant in tenants.items()}
         finally:
             await database.dispose()
         return {name: Key(id=info.key_id, secret=secret) for name, (info, secret) in made.items()}

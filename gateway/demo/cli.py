@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    queries: Annotated[int, typer.Option(min=60, help="Different questions: two thirds to learn from.")] = 900,
+    queries: Annotated[int, typer.Option(min=60, help="Different questions: two thirds to learn from.")] = 750,
     port: Annotated[int | None, typer.Option(help="The gateway's port; default 8080, or any free one.")] = None,
     directory: Annotated[Path, typer.Option(help="Where configuration, ledger and scorer go.")] = Path("spillway-demo"),
     seed: Annotated[int, typer.Option(help="Other questions, other luck.")] = 0,

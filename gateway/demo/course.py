@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from gateway.demo.bookkeeping import Account, Key, accounts, new_keys
-from gateway.demo.logbook import logged
+from gateway.demo.logbook import how_well_it_judges, logged
 from gateway.demo.progress import Steps
 from gateway.demo.show import in_words
 from gateway.demo.simulated import MODELS
@@ -37,25 +37,26 @@ class Course:
         return self._keys[_APP].secret
 
     def start(self) -> None:
-        with self._steps.step("Starting the simulated models and the gateway"):
+        with self._steps.step("Starting models and gateway"):
             self._stage.start()
-            self._keys = new_keys(self._stage.folder.database_url, tuple(self._exchanges))
+            self._keys = new_keys(self._stage.folder.database_url, app=_APP, others=(_TRAINING, _COMPARISON))
 
     def gather(self, tasks: Sequence[Task]) -> None:
         """Every model's answers to the tasks, with the right ones marked, as a log."""
-        exchanges = self._ask_all(f"Asking each of the three models {len(tasks)} questions", _TRAINING, tasks)
+        exchanges = self._ask_all(f"Asking each model {len(tasks)} questions", _TRAINING, tasks)
         write_log(self._stage.folder.traffic, logged(exchanges))
 
     def train(self) -> None:
         folder = self._stage.folder
-        with self._steps.step("Training the scorer on their answers"):
+        with self._steps.step("Training the scorer"):
             self._stage.do("train", "--data", folder.traffic.name, "--out", folder.scorer.name)
+        self._steps.note(how_well_it_judges(folder.scorer))
 
     def choose(self) -> Strategy:
         """The strategy that the gateway then serves."""
         folder = self._stage.folder
         data = ["--scorer", folder.scorer.name, "--data", folder.traffic.name, "--prices", folder.prices.name]
-        with self._steps.step("Choosing a strategy as good as the best model, for less"):
+        with self._steps.step("Choosing a strategy"):
             self._stage.do("optimize", *data, "--match-best", "--out", folder.strategy.name)
             strategy = Strategy.load(folder.strategy)
             self._stage.restart()
@@ -65,13 +66,12 @@ class Course:
     def serve(self, tasks: Sequence[Task]) -> list[Exchange]:
         """New questions, some of them asked once more later, answered by the cascade."""
         asked = _with_repeats(tasks, self._rng)
-        title = f"Serving {len(asked)} requests with the cascade, {len(tasks)} new questions among them"
-        with self._steps.step(title, total=len(asked)) as done:
+        with self._steps.step(f"Serving {len(asked)} requests by cascade", total=len(asked)) as done:
             return self._send(_APP, "auto", asked, done)
 
     def ask_each_model(self, tasks: Sequence[Task]) -> dict[str, list[Exchange]]:
         """The same new questions to every model alone."""
-        return self._ask_all("Asking each model the same new questions, to compare", _COMPARISON, tasks)
+        return self._ask_all("Asking each model the same, to compare", _COMPARISON, tasks)
 
     def accounts(self) -> tuple[Account, ...]:
         """What the ledger has under each key, beside what the answers said."""
@@ -89,7 +89,9 @@ class Course:
 
 def _with_repeats(tasks: Sequence[Task], rng: Random) -> list[Task]:
     """The tasks in order, a share of them once more at a distance."""
+    early = tasks[: max(1, len(tasks) - _REPEAT_AFTER)]
     asked = list(tasks)
-    for position, task in sorted(rng.sample(list(enumerate(tasks)), round(_REPEATED_SHARE * len(tasks)))):
-        asked.insert(rng.randint(min(position + _REPEAT_AFTER, len(asked)), len(asked)), task)
+    for task in rng.sample(early, min(len(early), round(_REPEATED_SHARE * len(tasks)))):
+        earliest = asked.index(task) + _REPEAT_AFTER
+        asked.insert(rng.randint(min(earliest, len(asked)), len(asked)), task)
     return asked

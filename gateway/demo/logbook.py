@@ -1,9 +1,11 @@
-"""The first part of the traffic as a log that the scorer can learn from.
+"""The first part of the traffic as a log that the scorer can learn from, and what it learnt, in a sentence.
 
-Knows how an exchange becomes a logged answer. Knows neither training nor HTTP.
+Knows how an exchange becomes a logged answer, and a figure of a scorer's manifest. Knows neither training nor HTTP.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from gateway.demo.traffic import Exchange, messages
 from scorer.answer import Answer, Query, Usage
@@ -16,6 +18,13 @@ def logged(exchanges: Mapping[str, Sequence[Exchange]]) -> list[LoggedQuery]:
     """One query per task, with every model's answer. exchanges : by model, each with the same tasks in one order."""
     rows = zip(*exchanges.values(), strict=True)
     return [_query(dict(zip(exchanges, row, strict=True))) for row in rows]
+
+
+def how_well_it_judges(scorer: Path) -> str:
+    """What the training reported on answers that it had not seen, from the scorer's manifest."""
+    report = json.loads((scorer / "manifest.json").read_bytes())["report"]["out_of_fold"]
+    alone, together = (report[key]["overall"]["auroc"] for key in ("alone", "together"))
+    return f"AUROC on answers it has not seen: {alone:.2f}; beside another model's answer: {together:.2f}"
 
 
 def _query(answers: Mapping[str, Exchange]) -> LoggedQuery:

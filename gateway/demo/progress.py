@@ -38,7 +38,7 @@ class Steps:
 
     @contextmanager
     def _bar(self, label: str, total: int | None) -> Iterator[Callable[[], None]]:
-        columns = [TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()]
+        columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=16), TimeElapsedColumn()]
         if total is not None:
             columns.insert(2, MofNCompleteColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:

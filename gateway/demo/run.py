@@ -21,6 +21,7 @@ from gateway.demo.stage import Stage, gateway_port
 from gateway.demo.tasks import generate
 
 _LEARNT_SHARE = 2 / 3
+_INTERRUPTED = 130  # the status by which shells tell an interruption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ def run(options: Options, console: Console | None = None) -> None:
         try:
             _run(options, console, stack)
         except KeyboardInterrupt:
-            say(console, "\nStopping the gateway and the simulated models.")
+            say(console, "\nInterrupted. Everything that was started is being stopped.")
+            raise SystemExit(_INTERRUPTED) from None
 
 
 def _run(options: Options, console: Console, stack: ExitStack) -> None:
@@ -61,7 +63,10 @@ def _run(options: Options, console: Console, stack: ExitStack) -> None:
         show_endpoint(
             console, base_url=stage.base_url, key=course.app_key, config=str(options.directory / "spillway.yaml")
         )
-        stage.watch()
+        try:
+            stage.watch()
+        except KeyboardInterrupt:
+            say(console, "\nStopping the gateway and the simulated models.")
 
 
 @contextmanager

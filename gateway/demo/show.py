@@ -37,6 +37,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         f"Against {comparison.reference.name}: {saved}; right answers "
         f"{100 * comparison.difference:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}).",
     )
+    say(console, "Measured: each model alone was asked the same questions through the gateway, with another key.")
     console.print(_tiers(comparison.tiers))
     saved = _saving(comparison.with_repeats.saving(comparison.reference_with_repeats))
     say(
@@ -48,9 +49,11 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
 
 def show_endpoint(console: Console, *, base_url: str, key: str, config: str) -> None:
     """Where the gateway is and how to talk to it."""
+    say(console, "")
     console.rule("The gateway keeps running", align="left", characters="─")
     dashboard = base_url.removesuffix("/v1") + "/dashboard"
-    say(console, f"base_url   {base_url}\napi key    {key}\ndashboard  {dashboard}\nconfig     {config}\n")
+    say(console, f"base_url   {base_url}\napi key    {key}\ndashboard  {dashboard} (sign in with the api key)")
+    say(console, f"config     {config}\n")
     say(console, _CURL.format(base_url=base_url, key=key) + "\n")
     say(console, _PYTHON.format(base_url=base_url, key=key) + "\n")
     say(console, "Ctrl-C stops the gateway and the simulated models.")
@@ -67,7 +70,12 @@ def _saving(share: float) -> str:
 
 def _quality_and_cost(comparison: Comparison) -> Table:
     questions = comparison.cascade.questions
-    table = Table(title=f"{questions} new questions, each way of answering them", box=box.SIMPLE, title_justify="left")
+    table = Table(
+        title=f"\nThe same {questions} new questions, answered in {len(comparison.alone) + 1} ways",
+        box=box.SIMPLE,
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column("")
     for heading in ("right", "USD per 1,000", f"cost vs. {comparison.reference.name.removeprefix('always ')}"):
         table.add_column(heading, justify="right")
@@ -83,7 +91,7 @@ def _row(one: Side, reference: Side) -> tuple[str, str, str, str]:
 
 
 def _tiers(tiers: tuple[Tier, ...]) -> Table:
-    table = Table(title="How the cascade answered them", box=box.SIMPLE, title_justify="left")
+    table = Table(title="\nHow the cascade answered them", box=box.SIMPLE, title_justify="left", title_style="bold")
     table.add_column("tier")
     for heading in ("accepts from", "asked", "accepted", "right of these"):
         table.add_column(heading, justify="right")
@@ -109,7 +117,7 @@ def in_words(strategy: Strategy) -> str:
 
 def show_accounts(console: Console, accounts: Sequence[Account]) -> None:
     """What the ledger says, and whether the answers said the same."""
-    table = Table(title="What the ledger holds", box=box.SIMPLE, title_justify="left")
+    table = Table(title="\nWhat the ledger holds", box=box.SIMPLE, title_justify="left", title_style="bold")
     table.add_column("key")
     for heading in ("requests", "calls to models", "cache hits", "USD"):
         table.add_column(heading, justify="right")
@@ -119,6 +127,7 @@ def show_accounts(console: Console, accounts: Sequence[Account]) -> None:
     console.print(table)
     if all(account.ledger_nanousd == account.answers_nanousd for account in accounts):
         say(console, "The answers' own cost headers add up to the same, to the nano-dollar.")
+        say(console, "The savings above are the app's; they do not count what training and comparison took.")
     else:
         told = sum(account.answers_nanousd for account in accounts)
         say(console, f"The answers' own headers add up to something else: {told / 1e9:.9f} USD.")

@@ -18,8 +18,8 @@ from gateway.demo.tasks import read
 from gateway.demo.tokens import Saying, Token, plain, uttered
 from gateway.demo.working import Skill, work_out
 
-_TROUBLE = 0.9  # spread (log) of how treacherous a task is for all models alike, beyond what its words show
-_OWN_TROUBLE = 0.5  # the same for one model only
+_TROUBLE = 0.4  # spread (log) of how treacherous a task is for all models alike, beyond what its words show
+_OWN_TROUBLE = 0.7  # the same for one model only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ MODELS: Mapping[str, SimulatedModel] = {
     for model in (
         SimulatedModel(
             name="simulated-small",
-            skill=Skill(slips=0.055, terse=0.15, rambles=0.15, candour=0.25),
+            skill=Skill(slips=0.035, terse=0.15, rambles=0.15, candour=0.20),
             input_usd_per_mtok=Decimal("0.15"),
             output_usd_per_mtok=Decimal("0.60"),
             first_token_s=0.010,
@@ -51,7 +51,7 @@ MODELS: Mapping[str, SimulatedModel] = {
         ),
         SimulatedModel(
             name="simulated-medium",
-            skill=Skill(slips=0.022, terse=0.10, rambles=0.08, candour=0.25),
+            skill=Skill(slips=0.014, terse=0.10, rambles=0.08, candour=0.20),
             input_usd_per_mtok=Decimal("0.80"),
             output_usd_per_mtok=Decimal("3.20"),
             first_token_s=0.020,
@@ -59,7 +59,7 @@ MODELS: Mapping[str, SimulatedModel] = {
         ),
         SimulatedModel(
             name="simulated-large",
-            skill=Skill(slips=0.006, terse=0.05, rambles=0.05, candour=0.25),
+            skill=Skill(slips=0.006, terse=0.05, rambles=0.05, candour=0.20),
             input_usd_per_mtok=Decimal("5.00"),
             output_usd_per_mtok=Decimal("15.00"),
             first_token_s=0.040,
@@ -72,7 +72,7 @@ EXAMPLES = (
     "A shop starts the week with 48 crates. Next, 3 deliveries of 12 crates arrive. 27 of them are sold. "
     "How many crates are left in the end?",
     "We begin with 2.4 kilometres. Another 350 metres are added. Only one part in 5 remains. How many metres is that?",
-    "Take the list [31, 4, 15, 9]. Sort it in ascending order. Drop 1 items at the end. What is the sum of its items?",
+    "Take the list [31, 4, 15, 9]. Turn it back to front. Add 3 to every item. What is the sum of its items?",
     'Take the word "lantern". Remove the first 2 letters. Write it backwards. Which word results?',
     "What is (17 + 25) * 8 - 30?",
 )
@@ -98,9 +98,9 @@ def say(model: SimulatedModel, messages: Sequence[Mapping[str, Any]], *, seed: i
         return Said(uttered([Saying(_introduction(model))], Random(model.name)), "stop")
     prompt = hashlib.sha256(orjson.dumps(list(messages), option=orjson.OPT_SORT_KEYS)).hexdigest()
     rng = Random(f"{seed} {model.name} {prompt} {nonce}")
-    shared = Random(f"{seed} {question}").gauss(0, _TROUBLE)
-    trouble = math.exp(shared + rng.gauss(0, _OWN_TROUBLE))
-    sayings, ended = work_out(problem, model.skill, trouble, rng)
+    shared = Random(f"{seed} {question}")  # what is hard about a task is so for every model
+    trouble = math.exp(shared.gauss(0, _TROUBLE) + rng.gauss(0, _OWN_TROUBLE))
+    sayings, ended = work_out(problem, model.skill, trouble, rng, shared)
     return Said(uttered(sayings, rng), "stop" if ended else "length")
 
 

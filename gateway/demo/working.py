@@ -4,6 +4,7 @@ Knows how slips look and how much of them shows. Knows neither tokens nor HTTP, 
 
 What gives a wrong answer away, and never for sure: a slip in calculating leaves a line that does not add up, a misread
 step leaves lines that do; doubt is felt more often, but not only, where something went wrong; hard tasks go wrong more.
+Nor is agreement proof: some steps are traps, in which different workers misread the same thing in the same way.
 """
 
 import math
@@ -17,8 +18,10 @@ from gateway.demo.tokens import Saying
 
 T = TypeVar("T")
 
-_MISREADING = 0.5  # share of the slips that come from misreading a step rather than from getting it wrong
-_STEEPNESS = 1.3  # twice as hard a step goes wrong more than twice as often
+_FELT = 0.25  # how much doubt a slip adds to the doubt that a step's difficulty brings
+_MISREADING = 0.35  # share of the slips that come from misreading a step rather than from getting it wrong
+_TRAPS, _TRAP_RISK = 0.05, 8.0  # share of the steps that are traps, and how much likelier they go wrong
+_STEEPNESS = 1.7  # twice as hard a step goes wrong more than three times as often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,33 +44,36 @@ class Skill:
 class Worker:
     """One worker on one task: ``hand`` makes the moves and writes them down.
 
-    trouble : multiplies the risk of every move.
+    trouble : multiplies the risk of every move.   traps : drawn from alike by all who work on the same task.
     """
 
     skill: Skill
     rng: Random
     trouble: float
+    traps: Random
     lines: list[list[Saying]] = field(default_factory=list)
     surviving: float = 1.0  # probability that all went well so far, as the difficulty has it
 
     def hand(self, move: Move) -> Value:
-        risk = 1 - math.exp(-self.skill.slips * self.trouble * move.weight**_STEEPNESS)
-        self.surviving *= 1 - risk
+        expected = self.skill.slips * self.trouble * move.weight**_STEEPNESS
+        trap, lure = self.traps.random() < _TRAPS, self.traps.random()
+        risk = 1 - math.exp(-expected * (_TRAP_RISK if trap else 1))
+        self.surviving *= math.exp(-expected)  # nobody knows a trap for one
         line, value, slipped = move.line, move.right, self.rng.random() < risk
-        if slipped and move.misreadings and self.rng.random() < _MISREADING:
-            line, value = self.rng.choice(move.misreadings)
+        if slipped and move.misreadings and (trap or self.rng.random() < _MISREADING):
+            line, value = move.misreadings[int((lure if trap else self.rng.random()) * len(move.misreadings))]
         elif slipped:
             value = near(move.right, self.rng)
-        felt = min(1.0, max(0.0, self.rng.gauss(0.5 * risk + (0.28 if slipped else 0.0), 0.2)))
+        felt = min(1.0, max(0.0, self.rng.gauss(0.5 * -math.expm1(-expected) + (_FELT if slipped else 0.0), 0.2)))
         before, _, after = line.partition("{}")
         self.lines.append([Saying(before, felt / 5), Saying(written(value), felt), Saying(after)])
         return value
 
 
-def work_out(problem: Problem, skill: Skill, trouble: float, rng: Random) -> tuple[list[Saying], bool]:
-    """What the worker says to the problem, and whether it came to an end with it."""
+def work_out(problem: Problem, skill: Skill, trouble: float, rng: Random, traps: Random) -> tuple[list[Saying], bool]:
+    """What the worker says, and whether it came to an end with it. For ``trouble`` and ``traps`` see Worker."""
     terse = rng.random() < skill.terse
-    worker = Worker(skill, rng, trouble * 2 if terse else trouble)
+    worker = Worker(skill, rng, trouble * 2 if terse else trouble, traps)
     result = problem.solve(worker.hand)
     risk, wrong = 1 - worker.surviving, result != problem.solve(honest)
     written_down = [] if terse else _layout(worker.lines, rng)

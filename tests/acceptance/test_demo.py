@@ -15,6 +15,7 @@ import openai
 import pytest
 
 _WITHIN_S = 170.0
+pytestmark = pytest.mark.xdist_group("demo")  # one demo serves all of these tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class RunningDemo:
     folder: Path
 
     def told(self, name: str) -> str:
-        found = re.search(rf"^{name}\s+(\S+)$", self.output, re.MULTILINE)
+        found = re.search(rf"^{name}\s+(\S+)", self.output, re.MULTILINE)
         assert found is not None, self.output
         return found[1]
 
@@ -121,7 +122,7 @@ def test_a_demo_that_is_ended_early_leaves_no_process(tmp_path: Path, how: signa
         children = _children(process.pid)
         assert len(children) == 2
         process.send_signal(how)
-        process.wait(30)
+        assert process.wait(30) == (130 if how == signal.SIGTERM else -how)
         _until(lambda: not [child for child in children if _alive(child)], within_s=30)
         assert "Traceback" not in log.read_text()
     finally:

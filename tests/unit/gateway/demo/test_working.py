@@ -35,7 +35,7 @@ def test_what_is_near_is_never_right_and_of_the_same_kind(right: Value, seed: in
 def test_whoever_goes_wrong_at_every_step_still_comes_to_an_end(task: Task, seed: int) -> None:
     problem = read(task.question)
     assert problem is not None
-    sayings, _ended = work_out(problem, CARELESS, 1.0, Random(seed))
+    sayings, _ended = work_out(problem, CARELESS, 1.0, Random(seed), Random(seed))
     assert "".join(saying.text for saying in sayings)
 
 
@@ -56,6 +56,6 @@ def test_every_careless_reading_of_every_step_leads_on(task: Task, seed: int) ->
 def test_whoever_never_slips_is_right_and_does_not_ramble(task: Task) -> None:
     problem = read(task.question)
     assert problem is not None
-    sayings, ended = work_out(problem, PERFECT, 1.0, Random(1))
+    sayings, ended = work_out(problem, PERFECT, 1.0, Random(1), Random(2))
     assert ended
     assert sayings[-1].text == written(problem.solve(honest))
