@@ -82,6 +82,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
                     cache=cache,
                     cache_secret=secret,
                     telemetry=telemetry,
+                    timeout_s=settings.server.request_timeout_s,
                 )
             )
             stack.callback(serving.clear)

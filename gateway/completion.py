@@ -80,6 +80,7 @@ class Completions:
     """Everything that answering takes, put together once by the composition root.
 
     cache : None where caching is off altogether.   cache_secret : see ``gateway.cache.rules.cache_key``.
+    timeout_s : for all calls of a request together; when it is up, the best answer that was paid for stands.
     """
 
     def __init__(
@@ -91,9 +92,11 @@ class Completions:
         cache: Cache | None,
         cache_secret: bytes,
         telemetry: Telemetry,
+        timeout_s: float,
     ) -> None:
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
+        self._timeout_s = timeout_s
 
     async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         """Answer a request: a Decision and Chunks if the answer is streamed live, then exactly one Completion.
@@ -132,7 +135,7 @@ class Completions:
         """Run the cascade; whatever happens, the ledger hears how the request ended."""
         outcome: Outcome | None = None
         live = False
-        call = Call(request_id=request.query.id, body=request.body)
+        call = Call(request_id=request.query.id, body=request.body, timeout_s=self._timeout_s)
         running = self._cascade.run(request.query, call, choice.strategy, choice.scorer, page, live=request.stream)
         try:
             async with aclosing(running) as events:

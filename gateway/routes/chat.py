@@ -28,6 +28,7 @@ from gateway.routes.wire import parse_chat, render_completion
 from router.backends.backend import Chunk
 
 PATH = "/v1/chat/completions"
+_GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
 
 
 class ChatCompletions:
@@ -63,10 +64,11 @@ class ChatCompletions:
     async def _whole(self, request: ChatRequest, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         response: Response | None = None
         try:
-            async for item in self._items(request, caller, scope):
-                if isinstance(item, Completion):
-                    headers = decision_headers(item.decision)
-                    response = Response(encode(render_completion(item)), headers=headers, media_type=JSON)
+            async with aclosing(self._items(request, caller, scope, self._deadline())) as items:
+                async for item in items:
+                    if isinstance(item, Completion):
+                        headers = decision_headers(item.decision)
+                        response = Response(encode(render_completion(item)), headers=headers, media_type=JSON)
         except RequestError as error:
             response = error_response(error, request.query.id)
         if response is None:
@@ -74,22 +76,28 @@ class ChatCompletions:
         await response(scope, receive, send)
 
     async def _stream(self, request: ChatRequest, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
-        stream = EventStream(scope, receive, send, request)
-        async with stream.kept_alive(self._settings):
+        stream, deadline = EventStream(scope, receive, send, request), self._deadline()
+        items = self._items(request, caller, scope, deadline)
+        # closed here and not by the garbage collector: whoever waits for this to end must find the attempt settled
+        async with stream.kept_alive(self._settings), aclosing(items):
             try:
-                async for item in self._items(request, caller, scope):
-                    await stream.take(item)
+                async for item in items:
+                    async with asyncio.timeout_at(deadline):
+                        await stream.take(item)
             except RequestError as error:
                 notes(scope)["error"] = error.code
                 await stream.fail(error)
+            except TimeoutError:  # the client is there and does not read: it must not hold the upstream for ever
+                notes(scope)["client_gone"] = True
+
+    def _deadline(self) -> float:
+        """When even waiting for what the calls' own deadline left over is over, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self._settings.request_timeout_s + _GRACE_S
 
     async def _items(
-        self, request: ChatRequest, caller: Caller, scope: Scope
+        self, request: ChatRequest, caller: Caller, scope: Scope, deadline: float
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         """What the completion yields, within the deadline of a whole request."""
-        limit = self._settings.request_timeout_s
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + limit
         async with aclosing(self._completions().complete(request, caller)) as events:
             while True:
                 try:
@@ -98,7 +106,7 @@ class ChatCompletions:
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
-                    raise _too_slow(limit) from None
+                    raise _too_slow(self._settings.request_timeout_s) from None
                 if isinstance(item, Completion):
                     notes(scope).update(decision_fields(item.decision))
                 yield item

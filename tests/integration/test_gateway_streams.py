@@ -10,8 +10,10 @@ import pytest
 
 from tests.gateway_server import CASCADE, HELLO, OBSERVING, Running, models, serving
 from tests.upstream import BadUpstream, Behaviour, Exchange, answer, die, error_event, hang, status
+from tests.wire import chunk_of, event
 
 IMPATIENT = "server: {hold_headers_s: 0, keep_alive_s: 0.02}\n"
+HASTY = "server: {request_timeout_s: 2}\n"
 
 
 def after(gate: asyncio.Event, behaviour: Behaviour) -> Behaviour:
@@ -22,6 +24,13 @@ def after(gate: asyncio.Event, behaviour: Behaviour) -> Behaviour:
         await behaviour(exchange)
 
     return behave
+
+
+async def without_end(exchange: Exchange) -> None:
+    """Words, until the client hangs up."""
+    await exchange.head(200, {"content-type": "text/event-stream"})
+    while True:
+        await exchange.send(event(chunk_of({"role": "assistant", "content": "x" * 10_000})))
 
 
 async def test_an_upstream_that_dies_in_mid_stream_ends_in_an_error_and_no_other_model(tmp_path: Path) -> None:
@@ -145,16 +154,36 @@ async def test_a_failure_after_the_headers_had_to_go_travels_in_the_stream(tmp_p
 async def test_a_request_has_a_deadline(tmp_path: Path) -> None:
     async with BadUpstream() as upstream:
         upstream.will(hang("before_headers"))
-        sections = (
-            "server: {request_timeout_s: 0.2}\n",
-            models(large=upstream.base_url, extra="timeout_s: 30"),
-            OBSERVING,
-        )
+        sections = (HASTY, models(large=upstream.base_url, extra="timeout_s: 30"), OBSERVING)
         async with serving(tmp_path, *sections) as gateway:
             response = await gateway.chat()
-            assert (response.status_code, response.json()["error"]["code"]) == (504, "request_timeout")
+            assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
             assert response.headers["x-should-retry"] == "false"
-            assert (await gateway.closed(response.headers["x-request-id"])).status == "cancelled"
+            assert (await gateway.closed(response.headers["x-request-id"])).status == "failed"
+
+
+async def test_what_was_paid_for_before_the_deadline_is_the_answer(tmp_path: Path) -> None:
+    async with BadUpstream() as small, BadUpstream() as large:
+        small.will(answer("0.3"))
+        large.will(hang("before_headers"))
+        sections = (HASTY, models(small=small.base_url, large=large.base_url, extra="timeout_s: 30"), CASCADE)
+        async with serving(tmp_path, *sections) as gateway:
+            response = await gateway.chat()
+            assert response.json()["choices"][0]["message"]["content"] == "0.3"
+            assert response.headers["x-spillway-stop-reason"] == "best_so_far"
+
+
+async def test_a_client_that_reads_nothing_does_not_hold_the_upstream_for_ever(tmp_path: Path) -> None:
+    async with BadUpstream() as upstream:
+        upstream.will(without_end)
+        sections = (HASTY, models(large=upstream.base_url), OBSERVING)
+        async with serving(tmp_path, *sections) as gateway:
+            request = gateway.http.stream(
+                "POST", "/v1/chat/completions", json={"model": "auto", "messages": HELLO, "stream": True}
+            )
+            async with request as response:
+                await (await upstream.reached()).hung_up.wait()
+                assert (await gateway.closed(response.headers["x-request-id"])).attempts[0].state != "accepted"
 
 
 async def _until(lines: Any, n: int) -> Any:
