@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from router.optimize.simulate import SUMS, Chain, Engine, play
+from router.optimize.simulate import SUMS, Chain, Engine, axes, play
 from router.optimize.table import ScoreTable
 
 Progress = Callable[[int, int], None]
@@ -23,19 +23,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpace:
-    """What is tried: chains of at most ``max_models`` models, and a grid of thresholds for each stage but the last.
+    """What is tried: chains of up to ``depth`` of at most ``max_models`` models.
 
-    grid_sizes : how many thresholds per stage where a chain has one, two, three … of them; so it also bounds the depth.
-        The more stages the coarser, which keeps the number of strategies, and with it the luck of the best, in bounds.
+    grid_sizes : how many thresholds where a chain has one of them to choose, and how many on each axis where it has
+        two (see ``simulate.axes``). Finer grids and more models fit the table better, and new queries worse.
     """
 
+    depth: int = 5
     max_models: int = 8
-    grid_sizes: tuple[int, ...] = (40, 16, 8)
-
-    @property
-    def depth(self) -> int:
-        """The longest chain."""
-        return len(self.grid_sizes) + 1
+    grid_sizes: tuple[int, int] = (40, 14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +76,7 @@ class Candidates:
         self.chains = tuple(chains(models_worth_trying(table, space.max_models), space.depth))
         sweeps = []
         for done, chain in enumerate(self.chains):
-            sweeps.append(engine.sweep(chain, space.grid_sizes[len(chain) - 2] if len(chain) > 1 else 0))
+            sweeps.append(engine.sweep(chain, space.grid_sizes[len(chain) > 2]))
             if progress is not None:
                 progress(done + 1, len(self.chains))
         self._thresholds = tuple(sweep.thresholds for sweep in sweeps)
@@ -109,9 +105,9 @@ class Candidates:
     def stages(self, index: int) -> tuple[Chain, tuple[float, ...]]:
         """The models and thresholds of one strategy."""
         which = self.chain_of[index]
-        grids = self._thresholds[which]
+        chain, grids = self.chains[which], self._thresholds[which]
         cells = np.unravel_index(self.cell[index], [len(grid) for grid in grids]) if grids else ()
-        return self.chains[which], tuple(float(grid[cell]) for grid, cell in zip(grids, cells, strict=True))
+        return chain, tuple(float(grids[axis][cells[axis]]) for axis in axes(len(chain)))
 
     def index_of_single(self, model: int) -> int:
         """Which strategy is this model alone. Raises ValueError if it was not worth trying."""

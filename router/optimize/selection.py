@@ -21,7 +21,7 @@ from router.optimize.search import Candidates, Estimates
 
 Goal = Literal["budget-usd-per-1k", "min-quality", "match-best", "max-quality-at-best-cost"]
 
-CAUTION = 0.25
+CAUTION = 0.5
 _NANO_PER_QUERY = 1_000_000  # in a US dollar per thousand queries
 _SLACK = 1e-9  # sums of labels are not exact
 

@@ -2,9 +2,10 @@
 
 Knows sums and histograms. Knows no rule by which one of them is chosen.
 
-A whole chain costs one pass over the queries: each falls into a cell (between which thresholds its scores lie), and
-the sums over cells, accumulated along each axis, are the result of every combination of thresholds. So a chain of four
-with 8 x 8 x 8 thresholds is 512 strategies for the price of a handful.
+A whole chain costs one pass over the queries per stage: each query falls into a cell (between which thresholds its
+scores lie), and the sums over cells, accumulated along each axis, hold for every combination of thresholds. What a
+strategy brings is what its first stage brings, plus what going on to the next one changes for those that go on, and so
+forth. So a chain with 14 x 14 thresholds is 196 strategies for the price of a handful.
 """
 
 from collections.abc import Sequence
@@ -50,22 +51,31 @@ def play(table: ScoreTable, chain: Chain, thresholds: Sequence[float]) -> Play:
     return Play(stage=stage, quality=quality, cost_nanousd=cost)
 
 
+SUMS = ("gain", "gain_squared", "cost", "cost_squared", "overspend_squared")
+"""What a sweep adds up per query. gain: quality above the reference's; cost: nano-USD, all calls, exact below 2**53;
+overspend: cost above the reference's. The squares give standard errors."""
+
+
+def axes(n_models: int) -> tuple[int, ...]:
+    """Which of a sweep's thresholds each stage but the last goes by.
+
+    The last stage but one has a threshold of its own, for it is what calls the last and dearest model; those before it
+    share one. Fewer thresholds are less of an occasion to fit chance, and calibrated scores mean the same at each.
+    """
+    return () if n_models == 1 else (0,) * (n_models - 2) + (min(1, n_models - 2),)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Every pair of thresholds of one chain at once.
+    """Every combination of thresholds of one chain at once.
 
-    thresholds : one ascending array per stage but the last, of lengths g1[, g2 …].
-    sums : (len(SUMS), parts, g1[, g2 …]), in the order of ``SUMS``, over the queries of each part.
+    thresholds : one ascending array per axis, of lengths g1[, g2].
+    sums : (len(SUMS), parts, g1[, g2]), in the order of ``SUMS``, over the queries of each part.
     """
 
     chain: Chain
     thresholds: tuple[NDArray[np.float64], ...]
     sums: NDArray[np.float64]
-
-
-SUMS = ("gain", "gain_squared", "cost", "cost_squared", "overspend_squared")
-"""What a sweep adds up per query. gain: quality above the reference's; cost: nano-USD, all calls, exact below 2**53;
-overspend: cost above the reference's. The squares give standard errors."""
 
 
 def grid(scores: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -91,48 +101,45 @@ class Engine:
         self.n_parts = int(self.parts.max()) + 1
         self._gain = table.quality - table.quality[:, [reference]]
         self._reference_cost = table.cost_nanousd[:, reference]
-        self._bins: dict[tuple[int, Chain, int], tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
 
     def sweep(self, chain: Chain, grid_size: int) -> Sweep:
-        """Every cascade over this chain of models, with ``grid_size`` thresholds per stage but the last."""
-        binned = [self._binned(chain[i], tuple(sorted(chain[:i])), grid_size) for i in range(len(chain) - 1)]
-        sizes = tuple(len(thresholds) + 1 for thresholds, _ in binned)
-        cells = self.parts
-        for (_, bins), size in zip(binned, sizes, strict=True):
-            cells = cells * size + bins
-        shape = (self.n_parts, *sizes)
-        totals = np.zeros((len(SUMS), self.n_parts, *(size - 1 for size in sizes)))
-        paid = np.zeros(self.table.n, dtype=np.int64)
-        for stage, model in enumerate(chain):
-            paid = paid + self.table.cost_nanousd[:, model]
-            gain, overspend = self._gain[:, model], (paid - self._reference_cost).astype(np.float64)
-            ended = (gain, gain * gain, paid, paid.astype(np.float64) ** 2, overspend * overspend)
-            for i, values in enumerate(ended):
-                by_cell = np.bincount(cells, weights=values, minlength=int(np.prod(shape))).reshape(shape)
-                totals[i] += _ending(by_cell.astype(np.float64), stage)
-        return Sweep(chain=chain, thresholds=tuple(thresholds for thresholds, _ in binned), sums=totals)
+        """Every cascade over this chain of models, with ``grid_size`` thresholds on each axis."""
+        stages = axes(len(chain))
+        scores = [self.table.scores(chain[i], chain[:i]) for i in range(len(stages))]
+        thresholds = tuple(
+            grid(np.concatenate([own for own, axis in zip(scores, stages, strict=True) if axis == wanted]), grid_size)
+            for wanted in sorted(set(stages))
+        )
+        sizes = tuple(len(levels) for levels in thresholds)
+        reached = np.zeros((len(sizes), self.table.n), dtype=np.intp)  # the most thresholds reached so far, by axis
+        paid = self.table.cost_nanousd[:, chain[0]]
+        if_ended = self._values(chain[0], paid)
+        totals = self._sums(if_ended, reached[:0], ()).reshape(len(SUMS), self.n_parts, *(1 for _ in sizes))
+        for i, axis in enumerate(stages):
+            reached[axis] = np.maximum(reached[axis], np.searchsorted(thresholds[axis], scores[i], side="right"))
+            paid = paid + self.table.cost_nanousd[:, chain[i + 1]]
+            if_next = self._values(chain[i + 1], paid)
+            totals = totals + self._sums(if_next - if_ended, reached, sizes)
+            if_ended = if_next
+        return Sweep(chain=chain, thresholds=thresholds, sums=totals)
 
-    def _binned(self, model: int, context: Chain, grid_size: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """A stage's thresholds, and how many of them each of its answers reaches."""
-        key = (model, context, grid_size)
-        if key not in self._bins:
-            scores = self.table.scores(model, context)
-            thresholds = grid(scores, grid_size)
-            self._bins[key] = thresholds, np.searchsorted(thresholds, scores, side="right")
-        return self._bins[key]
+    def _values(self, model: int, paid: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(len(SUMS), n) what each query brings if it ends with this model's answer."""
+        gain, cost = self._gain[:, model], paid.astype(np.float64)
+        return np.stack([gain, gain * gain, cost, cost * cost, (cost - self._reference_cost) ** 2])
 
+    def _sums(
+        self, values: NDArray[np.float64], reached: NDArray[np.intp], sizes: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """(len(SUMS), parts, g1[, g2]) sums over the queries that go on: that reach none of the thresholds.
 
-def _ending(by_cell: NDArray[np.float64], stage: int) -> NDArray[np.float64]:
-    """Sums over the queries that end at ``stage``, for every combination of thresholds.
-
-    by_cell : (parts, g1 + 1[, g2 + 1 …]) sums; cell j of an axis holds the answers that reach j of its thresholds. So
-    the answers that miss threshold j lie in cells 0 … j, and those that reach it in the cells above.
-    """
-    sums = by_cell
-    for axis in range(1, by_cell.ndim):
-        if axis > stage + 1:  # never called: any cell
-            sums = sums.sum(axis=axis, keepdims=True)
-            continue
-        missed = np.delete(np.cumsum(sums, axis=axis), -1, axis=axis)
-        sums = missed if axis <= stage else sums.sum(axis=axis, keepdims=True) - missed
-    return sums
+        A query with ``reached`` r misses threshold j of an axis if r <= j, so the sums over cells of equal r are
+        accumulated along each axis.
+        """
+        shape = (self.n_parts, *(size + 1 for size in sizes))
+        cells = np.ravel_multi_index((self.parts, *reached), shape)
+        length = int(np.prod(shape))
+        sums = np.stack([np.bincount(cells, weights=row, minlength=length).reshape(shape) for row in values])
+        for axis, size in enumerate(sizes, start=2):
+            sums = np.cumsum(sums, axis=axis).take(range(size), axis=axis)
+        return np.asarray(sums, dtype=np.float64)

@@ -53,7 +53,7 @@ def test_a_single_cheap_model_is_named_as_such() -> None:
 
 
 def test_tiny_logs_of_one_model_and_one_query_work() -> None:
-    space = SearchSpace(max_models=2, grid_sizes=(2,))
+    space = SearchSpace(depth=2, max_models=2, grid_sizes=(2, 2))
     for n, k in ((1, 1), (1, 2), (2, 2), (7, 1)):
         choice = choose(random_table(n, k, 0), Rule(goal="match-best"), scorer_version="v", space=space)
         assert choice.strategy.models

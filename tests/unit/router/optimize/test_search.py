@@ -10,7 +10,7 @@ from router.optimize.table import ScoreTable
 from tests.fakelog import random_table
 
 TABLES = st.builds(random_table, st.integers(1, 40), st.integers(1, 4), st.integers(0, 999))
-SMALL = SearchSpace(max_models=3, grid_sizes=(5, 4))
+SMALL = SearchSpace(depth=3, max_models=3, grid_sizes=(5, 4))
 
 
 @given(TABLES)

@@ -11,7 +11,7 @@ from router.optimize.selection import Rule, cross_validate, select
 from router.optimize.table import ScoreTable
 from tests.fakelog import random_table
 
-SMALL = SearchSpace(max_models=3, grid_sizes=(5, 4))
+SMALL = SearchSpace(depth=3, max_models=3, grid_sizes=(5, 4))
 TABLES = st.builds(random_table, st.integers(3, 60), st.integers(2, 3), st.integers(0, 999))
 CAUTION = st.sampled_from([0.0, 0.5, 1.0])
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.optimize.search import chains
-from router.optimize.simulate import SUMS, Engine, grid, play
+from router.optimize.simulate import SUMS, Engine, axes, grid, play
 from router.optimize.table import ScoreTable
 from tests.fakelog import random_table
 
@@ -26,7 +26,7 @@ def test_a_sweep_gives_the_sums_of_playing_each_strategy(
     sweep = Engine(table, reference, parts=parts).sweep(chain, grid_size)
     assert sweep.sums.shape[:2] == (len(SUMS), 3)
     for cell in np.ndindex(*sweep.sums.shape[2:]):
-        thresholds = [float(t[i]) for t, i in zip(sweep.thresholds, cell, strict=True)]
+        thresholds = [float(sweep.thresholds[axis][cell[axis]]) for axis in axes(len(chain))]
         played = play(table, chain, thresholds)
         gain = played.quality - table.quality[:, reference]
         overspend = (played.cost_nanousd - table.cost_nanousd[:, reference]).astype(float)
@@ -65,6 +65,10 @@ def test_each_stage_is_scored_in_the_light_of_the_answers_before_it() -> None:
     first, second = table.scores(2), table.scores(0, (2,))
     expected = np.where(first >= 0.5, 0, np.where(second >= 0.6, 1, 2))
     assert played.stage.tolist() == expected.tolist()
+
+
+def test_the_last_gate_has_a_threshold_of_its_own_and_those_before_it_share_one() -> None:
+    assert [axes(n) for n in (1, 2, 3, 4, 5)] == [(), (0,), (0, 1), (0, 0, 1), (0, 0, 0, 1)]
 
 
 def test_a_chain_needs_a_threshold_for_each_stage_but_the_last() -> None:
