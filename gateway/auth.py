@@ -34,7 +34,7 @@ class Authenticator:
             visitor's browser, so it is refused.
         """
         if self._keys is None:
-            if origin is not None and not is_loopback(urlsplit(origin).hostname or ""):
+            if origin is not None and not _is_from_here(origin):
                 raise InvalidKey("This gateway takes requests without a key from this machine's own programs only.")
             return ANONYMOUS
         scheme, _, secret = (authorization or "").partition(" ")
@@ -48,3 +48,10 @@ class Authenticator:
         if found is None:
             raise InvalidKey("This key is not known here, or it was revoked.")
         return found
+
+
+def _is_from_here(origin: str) -> bool:
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:  # such as http://[
+        return False

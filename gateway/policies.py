@@ -19,6 +19,7 @@ from scorer.scoring import Scorer
 
 AUTO = "auto"
 PREFIX = "cascade/"
+_SHOWN = 128  # characters of a name that is none; no name that is served is longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,8 @@ class PolicyBook:
         policy = self._policies.get(name or "") if requested == AUTO or requested.startswith(PREFIX) else None
         if policy is None:
             raise ModelNotFound(
-                f"The model {requested!r} does not exist here; there are: {', '.join(self.names)}.", param="model"
+                f"The model {requested[:_SHOWN]!r} does not exist here; there are: {', '.join(self.names)}.",
+                param="model",
             )
         return self._able(policy, needs_of(body))
 

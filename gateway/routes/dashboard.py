@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -134,7 +134,7 @@ class _Dashboard:
             return _redirect("/dashboard")
         if _from_elsewhere(request):
             return _html(self._pages.login(then="/dashboard", refusal="Sign in from this page itself."), 403)
-        form = parse_qs(await _small_body(request), max_num_fields=4)
+        form = parse_qs(await _small_body(request))
         secret, then = form.get("key", [""])[0].strip(), _then(form.get("next", [""])[0])
         try:
             caller = await self._keys.find(secret)
@@ -233,7 +233,7 @@ def _from_elsewhere(request: Request) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
 
 
 async def _small_body(request: Request) -> str:

@@ -115,6 +115,10 @@ async def test_an_unknown_model_is_told_what_there_is(gateway: Running, model: s
         await gateway.client().chat.completions.create(model=model, messages=HELLO)
 
 
+async def test_a_name_that_is_none_is_not_repeated_at_length(gateway: Running) -> None:
+    assert len((await gateway.chat("n" * 1_000_000)).content) < 1000
+
+
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(gateway: Running) -> None:
     huge = b'{"model": "auto", "messages": [{"role": "user", "content": "' + b"x" * 20_000_000 + b'"}]}'
 

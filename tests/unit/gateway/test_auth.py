@@ -32,7 +32,7 @@ async def test_without_keys_everybody_here_is_the_same_tenant(origin: str | None
     assert await Authenticator(None).caller(None, origin) is ANONYMOUS
 
 
-@pytest.mark.parametrize("origin", ["https://example.com", "null", "", "http://127.0.0.1.example.com"])
+@pytest.mark.parametrize("origin", ["https://example.com", "null", "", "http://127.0.0.1.example.com", "http://["])
 async def test_without_keys_pages_from_elsewhere_are_refused(origin: str) -> None:
     with pytest.raises(InvalidKey):
         await Authenticator(None).caller("Bearer x", origin)

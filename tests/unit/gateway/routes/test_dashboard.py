@@ -87,6 +87,11 @@ async def test_a_wrong_key_is_refused_in_words_and_not_repeated(client: Client, 
     assert not secret or secret not in refused.text
 
 
+@pytest.mark.parametrize("form", [b"", b"&".join(b"a%d=1" % n for n in range(500)), b"\xff\x00", b"a&" * 900])
+async def test_a_form_that_no_browser_sends_signs_nobody_in(client: Client, form: bytes) -> None:
+    assert (await client.post("/dashboard/login", content=form)).status_code == 401
+
+
 async def test_a_revoked_key_ends_its_sessions(client: Client, keys: KeyStore) -> None:
     info, secret = await keys.create("finance")
     await sign_in(client, secret)
@@ -111,6 +116,7 @@ async def test_signing_out_forgets_the_cookie(client: Client, keys: KeyStore) ->
         {"sec-fetch-site": "same-site"},
         {"origin": "http://evil.test"},
         {"origin": "null"},
+        {"origin": "http://["},
     ],
 )
 async def test_a_form_of_another_site_signs_nobody_in_or_out(
