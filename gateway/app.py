@@ -101,7 +101,9 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
     app.include_router(decisions_router(Reports(database), ledger.flush, authenticator))
     app.include_router(dashboard_router(Overview(database), Reports(database), keys, sessions))
-    app.include_router(health_router(database, telemetry, lambda: None if serving else "starting or stopping"))
+    app.include_router(
+        health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")
+    )
     app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
     _add_error_handlers(app)
     return app

@@ -6,6 +6,7 @@ Knows connections, pragmas, locks and migrations, and the column types on which 
 import asyncio
 import base64
 import functools
+import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -52,6 +53,9 @@ _BUSY_TIMEOUT_MS = 10_000
 _MIGRATION_PATIENCE_S = 120.0
 _MIGRATION_LOCK = 0x5B111_A7E5  # any number that no other program takes an advisory lock on
 _POSTGRES_SHUTTING_DOWN_OR_CONFLICT = ("08", "40", "53", "55P03", "57P")
+_SQLITE_CANNOT_NOW = ("locked", "busy", "disk i/o", "unable to open", "database or disk is full", "readonly")
+
+_log = logging.getLogger("spillway.database")
 
 
 class DatabaseError(GatewayError):
@@ -112,7 +116,8 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.name = parsed.render_as_string(hide_password=True)
         if self.is_sqlite:
-            self._reader, self._writer = _sqlite_engines(parsed)
+            self._file = _File(Path(str(parsed.database)))
+            self._reader, self._writer = _sqlite_engines(parsed, self._file)
         else:
             self._reader = self._writer = create_async_engine(
                 parsed,
@@ -131,12 +136,14 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection on which every statement sees one state of SQLite, or committed states of PostgreSQL."""
+        self._still_there()
         async with _named_errors(), self._reader.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
         """One transaction, committed at the end, rolled back on an error. On SQLite there is one at a time."""
+        self._still_there()
         async with _named_errors(), self._writer.begin() as connection:
             yield connection
 
@@ -168,6 +175,10 @@ class Database:
             query = select(_installation.c.value).where(_installation.c.name == name)
             value = (await connection.execute(query)).scalar_one()
         return base64.urlsafe_b64decode(value)
+
+    def _still_there(self) -> None:
+        if self.is_sqlite and self._file.has_gone():
+            raise DatabaseUnavailable(f"{self.name}: the file was removed or replaced; restart with the right one")
 
     async def dispose(self) -> None:
         """Close every connection."""
@@ -217,12 +228,16 @@ def _newest_revision() -> str:
 async def _while_busy(attempt: Callable[[], Awaitable[None]], patience_s: float) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
+    told = ""
     while True:
         try:
             return await attempt()
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as error:
             if loop.time() > deadline:
                 raise
+            if str(error) != told:
+                told = str(error)
+                _log.warning("waiting up to %.0f s for the database: %s", deadline - loop.time(), told)
             await asyncio.sleep(0.2)
 
 
@@ -244,8 +259,7 @@ def _is_transient(error: SQLAlchemyError) -> bool:
     if state is not None:
         return str(state).startswith(_POSTGRES_SHUTTING_DOWN_OR_CONFLICT)
     words = str(error.orig).lower()
-    busy = any(word in words for word in ("locked", "busy", "disk i/o", "unable to open", "database or disk is full"))
-    return error.connection_invalidated or busy
+    return error.connection_invalidated or any(word in words for word in _SQLITE_CANNOT_NOW)
 
 
 def _driver_url(url: str) -> URL:
@@ -263,8 +277,32 @@ def _driver_url(url: str) -> URL:
     return parsed
 
 
-def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    path = Path(str(url.database))
+class _File:
+    """A SQLite file, and whether its path still leads to the one that was opened first.
+
+    Where it does not, an open connection goes on writing into a file without a name: rows that nobody finds again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: tuple[int, int] | None = None
+
+    def opened(self) -> None:
+        self._opened = self._opened or self._now()
+
+    def has_gone(self) -> bool:
+        return self._opened is not None and self._opened != self._now()
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            state = self.path.stat()
+        except OSError:
+            return None
+        return state.st_dev, state.st_ino
+
+
+def _sqlite_engines(url: URL, file: _File) -> tuple[AsyncEngine, AsyncEngine]:
+    path = file.path
     reader = create_async_engine(url, pool_size=4, max_overflow=8, pool_timeout=10)
     writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=30)
 
@@ -276,6 +314,7 @@ def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         cursor.execute("PRAGMA synchronous=FULL")  # a reservation that is committed outlives a power cut
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
+        file.opened()
 
     def private_file(_dialect: object, _record: object, _args: object, _kwargs: object) -> None:
         if not path.parent.is_dir():

@@ -39,6 +39,7 @@ class WriterLimits:
     heartbeat_s: float = 5.0  # between signs of life and looks for dead processes
     lease_s: float = 60.0  # a process on another host that gave no sign of life for so long is dead
     drain_s: float = 15.0  # a stop waits so long for the database
+    hiccup_s: float = 1.0  # a database that is away for longer is told to those who ask how the ledger is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class LedgerWriter:
         self._tasks: list[asyncio.Task[None]] = []
         self._running = self._stopping = self._again = False
         self._hurried = 0
+        self._failing_since: float | None = None
 
     @property
     def counts(self) -> LedgerCounts:
@@ -87,6 +89,15 @@ class LedgerWriter:
     def unsettled(self) -> int:
         """Rows held in memory that are not yet on disk."""
         return sum(lane.pending for lane in self._lanes)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written down, and therefore nothing be called, at the moment; None if it can."""
+        if self._running and self._tasks[0].done():
+            return "the ledger's writer has ended; its log says why"
+        if self._failing_since is not None and time.monotonic() - self._failing_since > self._limits.hiccup_s:
+            return "the ledger cannot be written"
+        return None
 
     async def start(self) -> None:
         """Settle what dead processes left open, then begin writing. Raises DatabaseUnavailable or DatabaseError."""
@@ -225,7 +236,7 @@ class LedgerWriter:
         try:
             refused = await self._write_group(group)
         except DatabaseUnavailable as error:
-            self._alarms.retry(str(error))
+            self._failed(error)
             return False
         finally:
             lanes: tuple[tuple[Lane[Any], Sequence[Any]], ...] = (
@@ -239,6 +250,7 @@ class LedgerWriter:
                     lane.give_back(items)
                 else:
                     lane.finish(len(items))
+        self._failing_since = None
         self.counts.settled += len(group.settlements)
         self._answer(openings, refused)
         async with self._progress:
@@ -296,14 +308,19 @@ class LedgerWriter:
                 refused.update(reservation.attempt_id for reservation in single.reservations)
         return refused
 
+    def _failed(self, error: Exception) -> None:
+        self._failing_since = self._failing_since or time.monotonic()
+        self._alarms.retry(str(error))
+
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(self._limits.heartbeat_s)
             try:
                 await self._store.renew(_now_us())
+                self._failing_since = None
                 await self._sweeper.sweep()
             except (DatabaseUnavailable, DatabaseError) as error:
-                self._alarms.retry(str(error))
+                self._failed(error)
             except Exception:  # noqa: BLE001 - no sign of life would look like death to others
                 self._alarms.unforeseen("tending the ledger")
 

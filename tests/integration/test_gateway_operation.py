@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from gateway.database import Database, DatabaseUnavailable
+from gateway.ledger.writer import LedgerWriter
 from tests.gateway_server import HELLO, OBSERVING, models, serving, written
 from tests.upstream import BadUpstream, Exchange, answer, status
 from tests.wire import chunk_of, event
@@ -115,6 +116,27 @@ async def test_a_database_that_is_away_is_not_ready_and_not_dead(tmp_path: Path)
             assert response.status_code == 503
             assert response.json()["checks"]["database"] == "does not answer"
             assert (await gateway.http.get("/healthz")).status_code == 200
+
+
+async def test_a_ledger_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
+    async with serving(tmp_path, models(large="http://127.0.0.1:1/v1"), OBSERVING) as gateway:
+        assert (await gateway.http.get("/readyz")).status_code == 200
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(LedgerWriter, "trouble", "the ledger cannot be written")
+            response = await gateway.http.get("/readyz")
+            assert response.status_code == 503
+            assert response.json()["checks"] == {"gateway": "the ledger cannot be written", "database": "ok"}
+
+
+async def test_a_database_file_that_was_taken_away_is_not_ready_and_nothing_is_called(tmp_path: Path) -> None:
+    async with BadUpstream() as upstream, serving(tmp_path, models(large=upstream.base_url), OBSERVING) as gateway:
+        assert (await gateway.chat()).status_code == 200
+        (tmp_path / "spillway.db").rename(tmp_path / "elsewhere.db")
+        assert (await gateway.http.get("/readyz")).status_code == 503
+        assert (await gateway.chat()).status_code == 503
+        assert len(upstream.asked) == 1
+        (tmp_path / "elsewhere.db").rename(tmp_path / "spillway.db")
+        assert (await gateway.chat()).status_code == 200
 
 
 async def test_the_access_log_says_what_happened_and_nothing_that_was_said(

@@ -93,6 +93,40 @@ async def test_a_locked_database_is_unavailable_and_says_so_to_clients_without_d
     await database.dispose()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_was_removed_or_replaced_takes_no_more_rows(tmp_path: Path, replaced: bool) -> None:
+    path = tmp_path / "spillway.db"
+    database = Database(f"sqlite:///{path}")
+    await database.migrate()
+    copy = path.read_bytes()
+    path.rename(tmp_path / "moved.db")
+    if replaced:
+        path.write_bytes(copy)
+    for use in (database.read, database.write):
+        with pytest.raises(DatabaseUnavailable, match="removed or replaced"):
+            async with use():
+                pass
+    await database.dispose()
+
+
+async def test_a_database_that_cannot_be_written_may_be_written_later(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(text("PRAGMA query_only=ON"))
+    with pytest.raises(DatabaseUnavailable, match="readonly"):
+        await database.installation_secret("cache")
+
+
+async def test_waiting_for_a_database_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(gateway.database, "_MIGRATION_PATIENCE_S", 0.5)
+    database = Database(f"sqlite:///{tmp_path}")  # a folder
+    with pytest.raises(DatabaseUnavailable, match="unable to open"):
+        await database.migrate()
+    assert caplog.text.count("waiting up to") == 1
+    await database.dispose()
+
+
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/nothing")
     with pytest.raises(DatabaseUnavailable):

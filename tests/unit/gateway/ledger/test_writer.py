@@ -132,6 +132,20 @@ async def test_a_short_outage_is_sat_out(database: Database, monkeypatch: pytest
     assert len(await rows_of(database, settlements)) == 20
 
 
+async def test_an_outage_is_told_while_it_lasts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_ledger(database, limits=replace(QUICK, hiccup_s=0.0)) as ledger:
+        assert ledger.trouble is None
+        outage = Outage()
+        intercept(ledger, monkeypatch, outage)
+        under_way = asyncio.create_task(run_request(ledger, an_attempt(usage=TOLD)))
+        await outage.tried()
+        assert ledger.trouble == "the ledger cannot be written"
+        outage.away = False
+        await under_way
+        await ledger.flush()
+        assert ledger.trouble is None
+
+
 @pytest.mark.parametrize("confirmations", [0, 1])
 async def test_a_commit_that_was_not_confirmed_is_not_made_twice(
     database: Database, monkeypatch: pytest.MonkeyPatch, confirmations: int
