@@ -16,16 +16,10 @@ _EVERY = 32  # queries between two reports of progress
 def table_of(
     queries: Sequence[LoggedQuery],
     models: Sequence[str],
-    tasks: Sequence[str],
     progress: Callable[[str, int, int], None] = lambda doing, done, total: None,
 ) -> AnswerTable:
     """Analyse every answer of every query; answers of models that are not asked for are left out."""
-    return tabulate(
-        _analysed(queries, frozenset(models), progress),
-        models,
-        {task: index for index, task in enumerate(tasks)},
-        len(queries),
-    )
+    return tabulate(_analysed(queries, frozenset(models), progress), models, len(queries))
 
 
 def _analysed(

@@ -34,7 +34,7 @@ class Ensemble:
             models=np.full(self._n, model, dtype=np.int64),
             context=np.broadcast_to(table.present, (self._n, len(table.models))),
         )
-        facts = self._experiences.facts_of(int(table.tasks[0]), model)
+        facts = self._experiences.facts_of(model)
         if self._together is not None and in_company(table, rows)[0]:
             return self._together.score(features_of("together", table, rows, facts))
         return self._alone.score(features_of("alone", table, rows, facts))

@@ -59,7 +59,7 @@ class Member:
         for name, head, mask in (("together", self.together, company), ("alone", self.alone, ~company)):
             if head is not None and mask.any():
                 part = samples.where(mask)
-                facts = facts_of(self.experience, table.tasks[part.rows], part.models)
+                facts = facts_of(self.experience, part.models)
                 scores[mask] = head.score(features_of(name, table, part, facts))
         return scores
 
@@ -76,7 +76,6 @@ class Trained:
     """A scorer as it leaves training. ``folds`` : fold by query hash; ``priors`` : mean quality by model."""
 
     models: tuple[str, ...]
-    tasks: tuple[str, ...]
     folds: Mapping[str, int]
     priors: Mapping[str, float]
     members: tuple[Member, ...]

@@ -54,15 +54,17 @@ def write(trained: Trained, directory: Path) -> str:
         raise ArtifactError(f"{directory} is not empty and holds no scorer; name a new directory")
     files = _files(trained)
     manifest = _manifest(trained, files)
-    fresh = directory.with_name(f".{directory.name}.new")
+    fresh, old = (directory.with_name(f".{directory.name}.{state}") for state in ("new", "old"))
     try:
         shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
         for name, data in {**files, MANIFEST: orjson.dumps(manifest, option=_JSON)}.items():
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             (fresh / name).write_bytes(data)
         if directory.exists():
-            shutil.rmtree(directory)
+            directory.rename(old)
         fresh.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise ArtifactError(f"{directory} cannot be written: {error.strerror or error}") from error
     return str(manifest["version"])
@@ -93,7 +95,6 @@ def _manifest(trained: Trained, files: Mapping[str, bytes]) -> dict[str, Any]:
     manifest = {
         "format": FORMAT,
         "models": list(trained.models),
-        "tasks": list(trained.tasks),
         "priors": dict(trained.priors),
         "n_folds": len(trained.members),
         "features": list(together_names(trained.models)),
@@ -163,7 +164,6 @@ def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained
         )
     return Trained(
         models=models,
-        tasks=tuple(str(task) for task in manifest["tasks"]),
         folds={str(query_hash): int(fold) for query_hash, fold in orjson.loads(files[_FOLDS]).items()},
         priors={str(model): float(prior) for model, prior in manifest["priors"].items()},
         members=tuple(_member(f"members/{index}", files) for index in range(int(manifest["n_folds"]))),

@@ -45,7 +45,6 @@ class Scorer:
         self._trained = trained
         self._ensemble = Ensemble(trained.members)
         self._columns = {model: index for index, model in enumerate(trained.models)}
-        self._tasks = {task: index for index, task in enumerate(trained.tasks)}
         self._readings: _Recent[bytes, QueryReading] = _Recent(_KEPT_READINGS)
         self._analyses: _Recent[bytes, Analysis] = _Recent(_KEPT_READINGS)
         self._tables: _Recent[tuple[int, ...], tuple[Sequence[LoggedQuery], AnswerTable]] = _Recent(_KEPT_TABLES)
@@ -67,7 +66,7 @@ class Scorer:
         beside = {other.model: other for other in known} | {answer.model: answer}
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in beside.values()]
-        table = tabulate([(reading, analyses)], self._trained.models, self._tasks, 1)
+        table = tabulate([(reading, analyses)], self._trained.models, 1)
         return round(float(self._ensemble.score(table, column).mean()), _DECIMALS)
 
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str] = ()) -> NDArray[np.float64]:
@@ -114,7 +113,7 @@ class Scorer:
         return column
 
     def _reading(self, query: Query) -> tuple[bytes, QueryReading]:
-        parts = [str(query.task), repr(query.response_format), str(bool(query.tools))]
+        parts = [repr(query.response_format), str(bool(query.tools))]
         parts += [f"{message.get('role')}\0{content_text(message.get('content'))}" for message in query.messages]
         key = _digest(parts)
         reading = self._readings.get(key)
@@ -131,7 +130,7 @@ class Scorer:
         key = tuple(map(id, queries))
         kept = self._tables.get(key)
         if kept is None:  # the queries are kept beside it, so that no id is used again
-            table = table_of(queries, self._trained.models, self._trained.tasks)
+            table = table_of(queries, self._trained.models)
             kept = self._tables.put(key, (tuple(queries), table))
         return kept[1]
 

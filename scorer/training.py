@@ -64,13 +64,11 @@ def train(
             f"every answer of the log has the quality {labels[0]:g}; a scorer needs good and bad answers"
         )
     folds = assign_folds(queries)
-    tasks = tuple(sorted({query.query.task for query in queries if query.query.task is not None}))
-    table = table_of(queries, models, tasks, progress)
-    fitting = _Fitting(table, quality, folds, len(tasks), tuple(kinds), seed)
+    table = table_of(queries, models, progress)
+    fitting = _Fitting(table, quality, folds, tuple(kinds), seed)
     members = fitting.members(progress)
     return Trained(
         models=models,
-        tasks=tasks,
         folds={query.hash: int(fold) for query, fold in zip(queries, folds, strict=True)},
         priors={model: float(np.nanmean(quality[:, index])) for index, model in enumerate(models)},
         members=members,
@@ -94,12 +92,11 @@ class _Fitting:
         table: AnswerTable,
         quality: Floats,
         folds: NDArray[np.int64],
-        n_tasks: int,
         kinds: tuple[str, ...],
         seed: int,
     ) -> None:
         self._table, self._models, self._kinds, self._seed = table, table.models, kinds, seed
-        self._experience = ExperienceByFold(table, quality, folds, n_tasks)
+        self._experience = ExperienceByFold(table, quality, folds)
         usable = table.present & ~np.isnan(quality)
         drawn = {"alone": contexts.alone(usable), "together": contexts.together(usable, table.present, seed)}
         self._heads = {
@@ -172,7 +169,7 @@ class _Fitting:
             mask = folds == fold
             rows = part.where(mask)
             experience = self._experience.without(held | {fold})
-            facts = facts_of(experience, self._table.tasks[rows.rows], rows.models)
+            facts = facts_of(experience, rows.models)
             values = features_of(name, self._table, rows, facts)
             X = np.empty((len(folds), values.shape[1]), dtype=np.float32) if X is None else X
             X[mask] = values

@@ -43,7 +43,7 @@ def measure(
     comparable = known & (groups >= 0) & (own >= 0)[:, None]
     same = comparable & (groups == own[:, None])
     other = comparable & ~same
-    accuracy = facts.on_task
+    accuracy = facts.accuracies
     weight = _weight(accuracy)
     own_accuracy = accuracy[each, models]
     signs = same.astype(np.float64) - other

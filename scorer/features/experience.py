@@ -1,5 +1,5 @@
-"""What the labels say about each model before an answer is looked at: how good it is, on which task, and what it means
-when it agrees or disagrees with another.
+"""What the labels say about each model before an answer is looked at: how good it is, how long its answers are,
+and what it means when it agrees or disagrees with another.
 
 Knows counts by fold, so that the experience *without* some folds is a subtraction: nothing scored with it, and no
 training row, ever sees its own label in it. Knows no feature of a text.
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from scorer.features.table import AnswerTable
 
-_TASK_SHRINKAGE = 20.0  # answers' worth of the model's overall mean in its mean on a task
 _PAIR_SHRINKAGE = 4.0  # answers' worth of the average pair in a pair's rates
 _DIFFERS, _AGREES = 0, 1
 
@@ -22,13 +21,12 @@ _DIFFERS, _AGREES = 0, 1
 class Experience:
     """Fitted on some folds; used on others.
 
-    accuracy : (k,) mean quality.   task_accuracy : (t + 1, k), shrunk to accuracy; the last row is for unknown tasks.
+    accuracy : (k,) mean quality, shrunk to that of all.
     evidence : (k, k, 2) log-likelihood ratio for "m is good" when o differs [0] or agrees [1]; 0 on the diagonal.
     typical_log_chars, spread_log_chars : (k,) of the model's answers.
     """
 
     accuracy: NDArray[np.float64]
-    task_accuracy: NDArray[np.float64]
     evidence: NDArray[np.float64]
     typical_log_chars: NDArray[np.float64]
     spread_log_chars: NDArray[np.float64]
@@ -38,22 +36,22 @@ class Experience:
 class Facts:
     """What an experience says of r answers.
 
-    accuracy : (r,) of the answer's model.   on_task : (r, k) accuracy of every model on the query's task.
+    accuracy : (r,) of the answer's model.   accuracies : (r, k) of every model.
     evidence : (r, k, 2) about the answer's model.   typical_log_chars, spread_log_chars : (r,) of its answers.
     """
 
     accuracy: NDArray[np.float64]
-    on_task: NDArray[np.float64]
+    accuracies: NDArray[np.float64]
     evidence: NDArray[np.float64]
     typical_log_chars: NDArray[np.float64]
     spread_log_chars: NDArray[np.float64]
 
 
-def facts_of(experience: Experience, tasks: NDArray[np.int64], models: NDArray[np.int64]) -> Facts:
-    """One experience about r answers: tasks (r,) of their queries, models (r,) that gave them."""
+def facts_of(experience: Experience, models: NDArray[np.int64]) -> Facts:
+    """One experience about r answers: models (r,) that gave them."""
     return Facts(
         accuracy=experience.accuracy[models],
-        on_task=experience.task_accuracy[tasks],  # −1 is the row for unknown tasks
+        accuracies=np.broadcast_to(experience.accuracy, (len(models), len(experience.accuracy))),
         evidence=experience.evidence[models],
         typical_log_chars=experience.typical_log_chars[models],
         spread_log_chars=experience.spread_log_chars[models],
@@ -65,16 +63,15 @@ class ManyExperiences:
 
     def __init__(self, experiences: Sequence[Experience]) -> None:
         self._accuracy = np.stack([each.accuracy for each in experiences])
-        self._task_accuracy = np.stack([each.task_accuracy for each in experiences])
         self._evidence = np.stack([each.evidence for each in experiences])
         self._typical = np.stack([each.typical_log_chars for each in experiences])
         self._spread = np.stack([each.spread_log_chars for each in experiences])
 
-    def facts_of(self, task: int, model: int) -> Facts:
+    def facts_of(self, model: int) -> Facts:
         """One row for each experience."""
         return Facts(
             accuracy=self._accuracy[:, model],
-            on_task=self._task_accuracy[:, task],
+            accuracies=self._accuracy,
             evidence=self._evidence[:, model],
             typical_log_chars=self._typical[:, model],
             spread_log_chars=self._spread[:, model],
@@ -87,15 +84,13 @@ class ExperienceByFold:
     quality : (n, k) labels in [0, 1], nan where there is none.   folds : (n,) fold of each query.
     """
 
-    def __init__(
-        self, table: AnswerTable, quality: NDArray[np.float64], folds: NDArray[np.int64], n_tasks: int
-    ) -> None:
+    def __init__(self, table: AnswerTable, quality: NDArray[np.float64], folds: NDArray[np.int64]) -> None:
         self.n_folds = int(folds.max()) + 1
         k = len(table.models)
         labelled = table.present & ~np.isnan(quality)
         good = np.where(labelled, quality, 0.0)
-        self._task_counts = np.zeros((self.n_folds, n_tasks + 1, k, 2))
-        np.add.at(self._task_counts, (folds, table.tasks), np.stack([labelled.astype(float), good], axis=-1))
+        self._counts = np.zeros((self.n_folds, k, 2))
+        np.add.at(self._counts, folds, np.stack([labelled.astype(float), good], axis=-1))
         self._pairs = np.zeros((self.n_folds, k, k, 2, 2))
         self._lengths = np.zeros((self.n_folds, k, 3))
         for fold in range(self.n_folds):
@@ -109,18 +104,14 @@ class ExperienceByFold:
     def without(self, folds: Collection[int]) -> Experience:
         """The experience of all folds but these."""
         kept = [fold for fold in range(self.n_folds) if fold not in folds]
-        by_task = self._task_counts[kept].sum(axis=0)  # (t + 1, k, 2)
-        count, total = by_task.sum(axis=0).T
+        count, total = self._counts[kept].sum(axis=0).T
         overall = (total.sum() + 1.0) / (count.sum() + 2.0)
         accuracy = (total + 2.0 * overall) / (count + 2.0)
-        task_accuracy = (by_task[..., 1] + _TASK_SHRINKAGE * accuracy) / (by_task[..., 0] + _TASK_SHRINKAGE)
-        task_accuracy[-1] = accuracy
         n, length, squares = self._lengths[kept].sum(axis=0).T
         mean = length / np.maximum(n, 1)
         spread = np.sqrt(np.maximum(squares / np.maximum(n, 1) - mean**2, 0.0))
         return Experience(
             accuracy=accuracy,
-            task_accuracy=task_accuracy,
             evidence=_evidence(self._pairs[kept].sum(axis=0)),
             typical_log_chars=mean,
             spread_log_chars=np.maximum(spread, 0.05),

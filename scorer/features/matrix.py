@@ -13,7 +13,7 @@ from scorer.features.experience import Facts
 from scorer.features.query import NAMES as QUERY_NAMES
 from scorer.features.table import AnswerTable
 
-PRIOR_NAMES = ("accuracy", "accuracy_on_task", "task_ease", "length_unusual")
+PRIOR_NAMES = ("accuracy", "length_unusual")
 
 
 def alone_names(models: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,6 +58,5 @@ def _side_by_side(*parts: NDArray[np.floating]) -> NDArray[np.float32]:
 def _priors(
     table: AnswerTable, rows: NDArray[np.int64], models: NDArray[np.int64], facts: Facts
 ) -> NDArray[np.float64]:
-    on_task = facts.on_task[np.arange(len(rows)), models]
     unusual = (table.log_chars[rows, models] - facts.typical_log_chars) / facts.spread_log_chars
-    return np.stack([facts.accuracy, on_task, facts.on_task.mean(axis=1), unusual], axis=1)
+    return np.stack([facts.accuracy, unusual], axis=1)

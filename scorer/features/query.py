@@ -36,7 +36,6 @@ class QueryReading:
     """What reading a query brings, done once for all its answers."""
 
     text: str
-    task: str | None
     expected: Expected
     options: Mapping[str, str]  # letter → text
     numbers: frozenset[str]
@@ -79,7 +78,6 @@ def read_query(query: Query) -> QueryReading:
     expected = _expected(lower, text, query.response_format, bool(options))
     return QueryReading(
         text=text,
-        task=query.task,
         expected=expected,
         options=options,
         numbers=frozenset(map(number_key, found)),

@@ -3,7 +3,7 @@
 Knows shapes only. A single answer that is scored as it arrives is a table of one row, so that both go one way.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ _LOG_CHARS = ANSWER_NAMES.index("log_chars")
 class AnswerTable:
     """n queries × k models.
 
-    query_values : (n, q).   tasks : (n,) index into the tasks it was built with, −1 for any other.
+    query_values : (n, q).
     present : (n, k) whether there is an answer.   values : (n, k, d), nan where there is none.
     conclusions : (n, k) number of the group of equal conclusions within the query, −1 for none.
     sketches : (n, k, 64).
@@ -30,7 +30,6 @@ class AnswerTable:
 
     models: tuple[str, ...]
     query_values: NDArray[np.float32]
-    tasks: NDArray[np.int64]
     present: NDArray[np.bool_]
     values: NDArray[np.float32]
     conclusions: NDArray[np.int32]
@@ -45,16 +44,13 @@ class AnswerTable:
         return self.values[:, :, _LOG_CHARS]
 
 
-def tabulate(
-    rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Sequence[str], tasks: Mapping[str, int], n: int
-) -> AnswerTable:
+def tabulate(rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Sequence[str], n: int) -> AnswerTable:
     """Put n analysed queries into one table. Answers of models that it has no column for are left out."""
     k = len(models)
     column = {model: index for index, model in enumerate(models)}
     table = AnswerTable(
         models=tuple(models),
         query_values=np.empty((n, len(QUERY_NAMES)), dtype=np.float32),
-        tasks=np.full(n, -1, dtype=np.int64),
         present=np.zeros((n, k), dtype=np.bool_),
         values=np.full((n, k, len(ANSWER_NAMES)), np.nan, dtype=np.float32),
         conclusions=np.full((n, k), NO_CONCLUSION, dtype=np.int32),
@@ -62,8 +58,6 @@ def tabulate(
     )
     for row, (query, analyses) in enumerate(rows):
         table.query_values[row] = query.values
-        if query.task is not None:
-            table.tasks[row] = tasks.get(query.task, -1)
         groups: dict[str, int] = {}
         for analysis in analyses:
             at = column.get(analysis.model)

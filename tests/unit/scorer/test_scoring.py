@@ -114,7 +114,7 @@ def test_kept_readings_do_not_mix_up_requests(scorer: Scorer) -> None:
     """The same words under another query, model or finish are another answer."""
     query, text = UNSEEN[0], said(UNSEEN[0], "small").text
     fresh = Scorer(scorer._artifact)
-    for asked in (query.query, UNSEEN[1].query, replace(query.query, task=None)):
+    for asked in (query.query, UNSEEN[1].query, replace(query.query, task="a task that the log did not have")):
         for model in MODELS:
             for finish in ("stop", "length"):
                 answer = synthetic.answer(model, text, finish_reason=finish)
@@ -132,3 +132,9 @@ def test_any_text_has_a_score(scorer: Scorer, text: str) -> None:
     query = UNSEEN[0]
     for others in ([], [said(query, "large")]):
         assert 0 <= scorer.score(query.query, synthetic.answer("small", text), others) <= 1
+
+
+def test_a_label_of_the_log_that_no_request_carries_changes_no_score(scorer: Scorer) -> None:
+    logged, answer = UNSEEN[0].query, said(UNSEEN[0], "small")
+    assert logged.task is not None
+    assert scorer.score(logged, answer) == scorer.score(replace(logged, task=None, id="another"), answer)

@@ -28,17 +28,15 @@ def table_of(sayings: list[list[str]]) -> AnswerTable:
         )
         for row in sayings
     ]
-    return tabulate(rows, MODELS, {}, len(rows))
+    return tabulate(rows, MODELS, len(rows))
 
 
 def measured(table: AnswerTable, context: list[bool], model: int) -> tuple[dict[str, float], list[float]]:
     quality = np.tile([1.0, 1.0, 0.0, 1.0], (len(table), 1))
     folds = np.arange(len(table)) % 2
-    experience = ExperienceByFold(table, quality, folds, 0).without(())
+    experience = ExperienceByFold(table, quality, folds).without(())
     rows, models = np.array([0]), np.array([model])
-    values, signs = agreement.measure(
-        table, rows, models, np.array([context]), facts_of(experience, table.tasks[rows], models)
-    )
+    values, signs = agreement.measure(table, rows, models, np.array([context]), facts_of(experience, models))
     return dict(zip(agreement.NAMES, values[0].tolist(), strict=True)), signs[0].tolist()
 
 
@@ -81,9 +79,9 @@ def test_without_others_nothing_is_compared() -> None:
 
 def test_rows_have_the_names_that_are_said() -> None:
     table = table_of([["1", "2", "2", ""]] * 4)
-    experience = ExperienceByFold(table, np.ones((4, 4)), np.arange(4) % 2, 0).without({0})
+    experience = ExperienceByFold(table, np.ones((4, 4)), np.arange(4) % 2).without({0})
     rows, models = np.array([0, 1]), np.array([2, 3])
-    facts = facts_of(experience, table.tasks[rows], models)
+    facts = facts_of(experience, models)
     assert alone_rows(table, rows, models, facts).shape == (2, len(alone_names(MODELS)))
     context = np.ones((2, 4), dtype=np.bool_)
     assert together_rows(table, rows, models, context, facts).shape == (2, len(together_names(MODELS)))

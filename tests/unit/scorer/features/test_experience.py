@@ -16,11 +16,11 @@ def table() -> AnswerTable:
 
 
 def made(table: AnswerTable, quality: np.ndarray, without: set[int]) -> Experience:
-    return ExperienceByFold(table, quality, np.arange(N) % 5, 0).without(without)
+    return ExperienceByFold(table, quality, np.arange(N) % 5).without(without)
 
 
 def equal(one: Experience, other: Experience) -> bool:
-    names = ("accuracy", "task_accuracy", "evidence", "typical_log_chars", "spread_log_chars")
+    names = ("accuracy", "evidence", "typical_log_chars", "spread_log_chars")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
@@ -58,9 +58,9 @@ def test_without_any_fold_it_knows_nothing_and_says_so_evenly(table: AnswerTable
 def test_many_experiences_say_what_each_says(table: AnswerTable) -> None:
     quality = np.random.default_rng(1).integers(0, 2, (N, K)).astype(float)
     experiences = [made(table, quality, {fold}) for fold in range(3)]
-    together = ManyExperiences(experiences).facts_of(-1, 2)
+    together = ManyExperiences(experiences).facts_of(2)
     for index, experience in enumerate(experiences):
-        alone = facts_of(experience, np.array([-1]), np.array([2]))
-        assert np.array_equal(together.on_task[index], alone.on_task[0])
+        alone = facts_of(experience, np.array([2]))
+        assert np.array_equal(together.accuracies[index], alone.accuracies[0])
         assert np.array_equal(together.evidence[index], alone.evidence[0])
         assert together.accuracy[index] == alone.accuracy[0]
