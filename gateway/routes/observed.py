@@ -3,13 +3,14 @@
 Knows when a request begins and ends. Logs no header, no query string and no body.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import InternalError
+from gateway.errors import InternalError, Unavailable
 from gateway.routes.refusals import error_response
 from gateway.telemetry import Stopwatch, Telemetry, access
 from router.ids import new_id
@@ -64,6 +65,11 @@ class Observed:
             if status:
                 raise  # too late for words: the server cuts the connection, so nobody takes the part for the whole
             await error_response(InternalError(_SORRY), request_id(scope))(scope, receive, noticing)
+        except asyncio.CancelledError:  # the server's patience with a stop is over
+            if not status:
+                stopping = Unavailable(_STOPPING, headers={"x-should-retry": "false"})  # it may have been paid for
+                await error_response(stopping, request_id(scope))(scope, receive, noticing)
+            raise
         finally:
             self._telemetry.request_ended(_endpoint(scope), status or 499, watch.seconds)
             if self._access_log and scope["path"] not in _QUIET:
@@ -71,6 +77,9 @@ class Observed:
 
 
 _SORRY = "The gateway has failed within. Its log says more under this response's x-request-id."
+
+
+_STOPPING = "The gateway had to stop before there was an answer."
 
 
 def _endpoint(scope: Scope) -> str:

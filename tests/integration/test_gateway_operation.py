@@ -16,7 +16,7 @@ import pytest
 from gateway.database import Database, DatabaseUnavailable
 from gateway.ledger.writer import LedgerWriter
 from tests.gateway_server import HELLO, OBSERVING, models, serving, written
-from tests.upstream import BadUpstream, Exchange, answer, status
+from tests.upstream import BadUpstream, Exchange, answer, hang, status
 from tests.wire import chunk_of, event
 
 ANONYMOUS = "auth: {required: false}\n"
@@ -194,6 +194,26 @@ async def test_a_request_under_way_is_completed_after_sigterm(tmp_path: Path) ->
     spend = spillway("spend", "--json", folder=tmp_path)
     assert spend.returncode == 0, spend.stderr
     assert '"accepted"' in spend.stdout
+
+
+async def test_a_request_that_a_stop_cannot_wait_for_is_told_so_and_settled(tmp_path: Path) -> None:
+    async with BadUpstream() as upstream:
+        upstream.will(hang("before_headers"))
+        written(tmp_path, "server: {drain_s: 1}\n", models(large=upstream.base_url), OBSERVING, ANONYMOUS)
+        with served(tmp_path) as (process, url):
+            async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+                asking = asyncio.create_task(
+                    http.post("/v1/chat/completions", json={"model": "auto", "messages": HELLO})
+                )
+                await upstream.reached()
+                process.send_signal(signal.SIGTERM)
+                response = await asking
+            assert (response.status_code, response.json()["error"]["code"]) == (503, "unavailable")
+            assert response.headers["x-should-retry"] == "false"  # what was called may be billed
+            assert process.wait(timeout=30) == 0
+
+    spend = json.loads(spillway("spend", "--json", folder=tmp_path).stdout)
+    assert (spend["total"]["cancelled"], spend["total"]["open"]) == (1, 0)
 
 
 @asynccontextmanager
