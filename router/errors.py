@@ -13,6 +13,10 @@ class StrategyError(RouterError):
     """A strategy file cannot be read, or does not fit the models, scorer or data that it is used with."""
 
 
+class NotCertified(RouterError):
+    """A promise cannot be certified: the data are too few for it, or do not bear it out. The message says what can."""
+
+
 class BadBackendSpec(RouterError):
     """A backend's description lacks a field that its kind needs, or has one of a wrong shape."""
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router.errors import StrategyError
 from router.optimize.bootstrap import DRAWS, Interval, interval, resampled_means
+from router.optimize.columns import columns
 from router.optimize.simulate import Play, play
 from router.optimize.table import LogScorer, ScoreTable
 from router.pricing import PriceBook
@@ -92,10 +92,10 @@ def replay(
 
     Raises StrategyError if the strategy does not fit the scorer, the log or the prices, ScorerError from the scorer.
     """
-    _check(strategy, scorer)
+    strategy.check()
+    strategy.check_scorer(None if scorer is None else scorer.version)
     table = ScoreTable.build(queries, scorer, prices, only_scored=False)
-    chain = tuple(_index(table, model, "stage") for model in strategy.models)
-    reference = _index(table, strategy.reference_model, "reference")
+    chain, reference = columns(strategy, table)
     played = play(table, chain, [stage.threshold for stage in strategy.stages if stage.threshold is not None])
     base_cost = table.cost_nanousd[:, reference]
     gains = np.column_stack([played.quality, table.quality]) - table.quality[:, [reference]]
@@ -125,25 +125,6 @@ def replay(
         chosen_on=chosen_on,
         warnings=tuple(_warnings(strategy, table.n, trained_on, chosen_on)),
     )
-
-
-def _check(strategy: Strategy, scorer: LogScorer | None) -> None:
-    strategy.check()
-    if not strategy.needs_scorer:
-        return
-    if scorer is None:
-        raise StrategyError(f"strategy {strategy.id} has thresholds: it needs the scorer {strategy.scorer_version}")
-    if scorer.version != strategy.scorer_version:
-        raise StrategyError(
-            f"strategy {strategy.id} belongs to the scorer {strategy.scorer_version}, not to {scorer.version}: "
-            "its thresholds mean nothing on other scores; run `spillway optimize` again"
-        )
-
-
-def _index(table: ScoreTable, model: str, role: str) -> int:
-    if model not in table.models:
-        raise StrategyError(f"{role} model {model!r}: {table.left_out.get(model, 'has no answers in the data')}")
-    return table.models.index(model)
 
 
 def _stages(strategy: Strategy, played: Play) -> tuple[PlayedStage, ...]:

@@ -6,17 +6,17 @@ Knows the file it is kept in. Knows nothing of how it is found or carried out.
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from router.certificate import Certificate, mark
 from router.errors import StrategyError
+from router.fields import Fields
 
 FORMAT = 1
-_SEEN_DIGITS = 16  # of a query's sha256: enough to tell queries apart, and a file that is still read with ease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Evidence:
     cost_usd_per_1k: float
     reference_quality: float
     reference_cost_usd_per_1k: float
-    seen: frozenset[str] = frozenset()  # the first 16 digits of each query's hash
+    seen: frozenset[str] = frozenset()  # the mark of each query
     held_out_saving: float | None = None  # cross-validated: each part judged by a choice made without it
     held_out_quality_delta: float | None = None
     note: str = ""  # what the reader should know, e.g. why no cascade was chosen
@@ -48,13 +48,14 @@ class Evidence:
         """``data_sha256`` and ``seen`` for the queries that something was chosen on."""
         ordered = sorted(query_hashes)
         digest = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
-        return digest, frozenset(query_hash[:_SEEN_DIGITS] for query_hash in ordered)
+        return digest, frozenset(map(mark, ordered))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """Stages in calling order. ``reference_model`` is what savings are counted against; ``safe_model`` answers alone
-    whenever the scorer abstains. ``id`` is a hash of everything but itself and ``created``."""
+    whenever the scorer abstains. ``id`` is a hash of everything but itself and ``created``: so a certified strategy is
+    another than the same one without its certificate, and whoever names the one names the other."""
 
     id: str
     kind: Literal["threshold"]
@@ -64,6 +65,7 @@ class Strategy:
     scorer_version: str | None
     evidence: Evidence | None
     created: str  # ISO 8601, UTC
+    certificate: Certificate | None = None
 
     @classmethod
     def of(
@@ -99,7 +101,7 @@ class Strategy:
         except (OSError, ValueError) as error:
             raise StrategyError(f"{path}: cannot be read as JSON: {error}") from error
         try:
-            strategy = cls._from_document(_Fields(document, ""))
+            strategy = cls._from_document(Fields(document, ""))
             strategy.check()
         except StrategyError as error:
             raise StrategyError(f"{path}: {error}") from error
@@ -108,6 +110,13 @@ class Strategy:
                 f"{path}: id: is {strategy.id!r}, but the content has {strategy.content_id()!r}: the file was changed "
                 "after it was written; run `spillway optimize` again"
             )
+        return strategy
+
+    def certified(self, certificate: Certificate) -> Self:
+        """This strategy with its certificate, another strategy. Raises StrategyError if it is of others."""
+        strategy = dataclasses.replace(self, certificate=certificate)
+        strategy = dataclasses.replace(strategy, id=strategy.content_id())
+        strategy.check()
         return strategy
 
     def dump(self, path: Path | str) -> None:
@@ -123,6 +132,10 @@ class Strategy:
         document: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(self)}
         if self.evidence is not None:
             document["evidence"]["seen"] = " ".join(sorted(self.evidence.seen))  # one line of the file, not thousands
+        if self.certificate is None:
+            del document["certificate"]
+        else:
+            document["certificate"] = self.certificate.to_document()
         return document
 
     def content_id(self) -> str:
@@ -147,6 +160,19 @@ class Strategy:
                 raise StrategyError(f"stages[{i}].model: {stage.model!r} is already called by an earlier stage")
         if self.needs_scorer and not self.scorer_version:
             raise StrategyError("scorer_version: must name the scorer that the thresholds belong to")
+        if self.certificate is not None:
+            self._check_certificate(self.certificate)
+
+    def check_scorer(self, version: str | None) -> None:
+        """Raises StrategyError if the thresholds do not belong to the scorer of this version (None: there is none)."""
+        if not self.needs_scorer or version == self.scorer_version:
+            return
+        if version is None:
+            raise StrategyError(f"strategy {self.id} has thresholds: it needs the scorer {self.scorer_version}")
+        raise StrategyError(
+            f"strategy {self.id} belongs to the scorer {self.scorer_version}, not to {version}: "
+            "its thresholds mean nothing on other scores; run `spillway optimize` again"
+        )
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -159,40 +185,49 @@ class Strategy:
         return any(stage.threshold is not None for stage in self.stages)
 
     def chosen_on(self, query_hash: str) -> bool:
-        """Whether this query helped to choose the strategy."""
-        return self.evidence is not None and query_hash[:_SEEN_DIGITS] in self.evidence.seen
+        """Whether this query helped to choose the strategy, or to certify it, which may have raised its thresholds."""
+        told = (self.evidence, self.certificate)
+        return any(mark(query_hash) in part.seen for part in told if part is not None)
+
+    def _check_certificate(self, certificate: Certificate) -> None:
+        own = dataclasses.replace(self, certificate=None).content_id()
+        if certificate.strategy_id != own:
+            raise StrategyError(f"certificate.strategy_id: is {certificate.strategy_id!r}, but the strategy is {own!r}")
+        if certificate.reference_model != self.reference_model or certificate.scorer_version != self.scorer_version:
+            raise StrategyError("certificate: is of another reference model or scorer than the strategy")
 
     @classmethod
-    def _from_document(cls, fields: "_Fields") -> Self:
+    def _from_document(cls, fields: Fields) -> Self:
         version = fields.take("format", int)
         if version != FORMAT:
             raise StrategyError(f"format: is {version}, this version reads {FORMAT}")
         kind = fields.take("kind", str)
         if kind != "threshold":
             raise StrategyError(f"kind: must be 'threshold', not {kind!r}")
-        evidence = fields.take("evidence", dict, None)
+        evidence, certificate = fields.take("evidence", dict, None), fields.take("certificate", dict, None)
         stages = fields.take("stages", list)
         strategy = cls(
             id=fields.take("id", str),
             kind="threshold",
-            stages=tuple(_stage(_Fields(stage, f"stages[{i}].")) for i, stage in enumerate(stages)),
+            stages=tuple(_stage(Fields(stage, f"stages[{i}].")) for i, stage in enumerate(stages)),
             reference_model=fields.take("reference_model", str),
             safe_model=fields.take("safe_model", str),
             scorer_version=fields.take("scorer_version", str, None),
-            evidence=None if evidence is None else _evidence(_Fields(evidence, "evidence.")),
+            evidence=None if evidence is None else _evidence(Fields(evidence, "evidence.")),
             created=fields.take("created", str),
+            certificate=None if certificate is None else Certificate.from_document(certificate),
         )
         fields.done()
         return strategy
 
 
-def _stage(fields: "_Fields") -> Stage:
+def _stage(fields: Fields) -> Stage:
     stage = Stage(model=fields.take("model", str), threshold=fields.take("threshold", float, None))
     fields.done()
     return stage
 
 
-def _evidence(fields: "_Fields") -> Evidence:
+def _evidence(fields: Fields) -> Evidence:
     evidence = Evidence(
         rule=fields.take("rule", str),
         data_sha256=fields.take("data_sha256", str),
@@ -208,33 +243,3 @@ def _evidence(fields: "_Fields") -> Evidence:
     )
     fields.done()
     return evidence
-
-
-class _Fields:
-    """Takes typed fields out of a JSON object and says which one is wrong, and whether any is left over."""
-
-    def __init__(self, document: object, where: str) -> None:
-        if not isinstance(document, Mapping):
-            raise StrategyError(f"{where.rstrip('.') or 'the file'}: must be a JSON object")
-        self._left: dict[str, Any] = dict(document)
-        self._where = where
-
-    def take(self, name: str, kind: type, *default: Any) -> Any:
-        where = self._where + name
-        if name not in self._left and not default:
-            raise StrategyError(f"{where}: is missing")
-        value: Any = self._left.pop(name, *default)
-        if default and value is default[0]:
-            return value
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-            raise StrategyError(f"{where}: must be {_NAMES[kind]}, not {value!r:.60}")
-        return value
-
-    def done(self) -> None:
-        if self._left:
-            raise StrategyError(f"{self._where}{next(iter(self._left))}: is not a field that this version knows")
-
-
-_NAMES = {int: "an integer", float: "a finite number", str: "a string", dict: "an object", list: "a list"}
