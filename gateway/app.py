@@ -99,7 +99,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
         Route(CHAT, ChatCompletions(completions, authenticator, settings.server), methods=["POST"])
     )
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
-    app.include_router(decisions_router(Reports(database), ledger.flush, authenticator))
+    app.include_router(decisions_router(Reports(database), ledger.flush, authenticator, policies.certificates))
     app.include_router(dashboard_router(Overview(database), Reports(database), keys, sessions))
     app.include_router(
         health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")

@@ -31,6 +31,7 @@ BROUGHT = (
     Brought("train", "scorer.cli", "Train a scorer from logged answers."),
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
+    Brought("certify", "router.cli", "Certify a strategy's quality on queries that nothing has seen."),
     Brought("spend", "gateway.ledger.cli", "What was spent, by model, key or day."),
     Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),
     Brought("simulate", "gateway.demo.cli", "Serve the demo's simulated models."),

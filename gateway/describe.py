@@ -41,6 +41,9 @@ def _policies(policies: PolicyBook) -> Iterator[str]:
     for policy in policies:
         named = f"cascade/{policy.name}{', auto' if policies.default == policy.name else ''}"
         yield f"  {named}: {_strategy(policy)}"
+        if policy.strategy is not None and policy.strategy.certificate is not None:
+            certificate = policy.strategy.certificate
+            yield f"    certified {certificate.date} on {certificate.n} queries: {certificate.controlled}"
     if policies.default is None:
         yield "  auto is not served: there is no policy"
 

@@ -12,6 +12,7 @@ from gateway.capabilities import Limits, Needs, needs_of
 from gateway.config.settings import PolicySettings, Settings
 from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
 from router.cascade import AnswerScorer, single
+from router.certificate import Certificate
 from router.errors import StrategyError
 from router.strategy import Strategy
 from scorer.errors import ScorerError
@@ -65,6 +66,12 @@ class PolicyBook:
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())
+
+    @property
+    def certificates(self) -> Mapping[str, Certificate]:
+        """What is certified of the strategies in use, by strategy id."""
+        strategies = [policy.strategy for policy in self if policy.strategy is not None]
+        return {strategy.id: strategy.certificate for strategy in strategies if strategy.certificate is not None}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
-"""The commands ``spillway optimize`` and ``spillway replay``.
+"""The commands ``spillway optimize``, ``spillway replay`` and ``spillway certify``.
 
-Knows options, files and how results are shown. Knows nothing of how a strategy is found or played.
+Knows options, files and how results are shown. Knows nothing of how a strategy is found, played or certified.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+StrategyOption = Annotated[
+    Path, typer.Option("--strategy", metavar="FILE", help="A file that `spillway optimize` wrote.")
+]
 ScorerOption = Annotated[Path, typer.Option("--scorer", metavar="DIR", help="A scorer that `spillway train` made.")]
 DataOption = Annotated[
     list[Path], typer.Option("--data", metavar="FILE...", help="Logged answers, JSONL or gzipped JSONL; one or more.")
@@ -85,7 +88,7 @@ def optimize(
 
 @app.command("replay", cls=ManyValues)
 def replay(
-    strategy: Annotated[Path, typer.Option("--strategy", metavar="FILE", help="A file that `optimize` wrote.")],
+    strategy: StrategyOption,
     scorer: ScorerOption,
     data: DataOption,
     prices: PricesOption = None,
@@ -95,7 +98,7 @@ def replay(
 ) -> None:
     """Replay a strategy over logged answers: its quality, cost and saving, with 95 % intervals."""
     with _said_in_words():
-        from router.display import show_replay
+        from router.display import show_certificate, show_replay
         from router.replay import replay as play
         from router.strategy import Strategy
         from scorer.scoring import Scorer
@@ -108,8 +111,80 @@ def replay(
             _warn(warning)
         if as_json:
             typer.echo(json.dumps(report.to_document(), indent=2))
+            return
+        show_replay(report)
+        if played.certificate is not None:
+            show_certificate(played.certificate)
+
+
+@app.command("certify", cls=ManyValues)
+def certify(
+    strategy: StrategyOption,
+    scorer: ScorerOption,
+    data: DataOption,
+    alpha: Annotated[float, typer.Option("--alpha", help="The risk that is not to be exceeded, e.g. 0.05.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="wrong_accepted: the share of wrong ones among answers that a judged stage accepts; "
+            "quality_drop: the mean quality below the reference model's.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the certified strategy is written.")],
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="The probability with which the certificate may be wrong, e.g. 0.1.")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="learn_then_test; or conformal: an expectation over calibration sets, for wrong_accepted only.",
+        ),
+    ] = "learn_then_test",
+    selection: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--selection", metavar="FILE...", help="Logs that the strategy was chosen on; they place the test."
+        ),
+    ] = None,
+    leave_out_seen: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-seen", help="Leave out queries that scorer or strategy have seen; they place the test."
+        ),
+    ] = False,
+    prices: PricesOption = None,
+    split: SplitOption = None,
+    skip_bad: SkipBadOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Certify a strategy on queries that neither it nor its scorer has seen, with higher thresholds if need be."""
+    with _said_in_words():
+        from router.certificate import Kind, Method, Promise
+        from router.display import show_certified
+        from router.optimize.certify import certify as earn
+        from router.optimize.parts import part
+        from router.strategy import Strategy
+        from scorer.scoring import Scorer
+
+        promise = Promise(kind=cast("Kind", kind), method=cast("Method", method), alpha=alpha, delta=delta)
+        chosen, judge = Strategy.load(strategy), Scorer.load(scorer)
+        queries = _queries(data, split, skip_bad)
+        placing = _queries(selection, None, skip_bad) if selection else ()
+        parts = part(queries, chosen, judge, selection=placing, leave_out_seen=leave_out_seen)
+        if parts.seen:
+            _warn(
+                f"{parts.seen} queries are left out: scorer or strategy have seen them or others of their conversations"
+            )
+        if parts.repeated:
+            _warn(f"{parts.repeated} queries are left out: of each conversation, and of equal queries, one counts")
+        certified = earn(chosen, judge, parts, _prices(prices, [*queries, *placing]), promise)
+        certified.strategy.dump(out)
+        if as_json:
+            typer.echo(json.dumps(certified.strategy.to_document(), indent=2))
         else:
-            show_replay(report)
+            show_certified(certified, out)
 
 
 def _rule(budget: float | None, min_quality: float | None, match_best: bool, max_quality: bool) -> "Rule":

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from router.certificate import Certificate
 from router.optimize.bootstrap import Interval
+from router.optimize.certify import Certified
 from router.optimize.choose import Choice
 from router.optimize.search import Progress
 from router.replay import Baseline, ReplayReport
@@ -91,6 +93,35 @@ def show_replay(report: ReplayReport) -> None:
     console.print(
         f"quality {report.quality_delta:+.4f} {_interval(report.quality_delta_ci95, '+.4f')} to the reference"
     )
+
+
+def show_certified(certified: Certified, out: Path) -> None:
+    """The certified strategy, what certifying cost of its saving, and the certificate."""
+    console, strategy = Console(), certified.strategy
+    console.print(_stages(f"strategy {strategy.id}", [(s.model, s.threshold) for s in strategy.stages]))
+    made_from = certified.certificate.made_from
+    if certified.raised:
+        kept, had = _percent(certified.saving), _percent(certified.saving_chosen)
+        console.print(f"thresholds are higher than those of {made_from}: on these queries it saves {kept}, not {had}")
+    else:
+        console.print(f"thresholds are those of {made_from}: on these queries it saves {_percent(certified.saving)}")
+    show_certificate(certified.certificate)
+    console.print(f"written to {out}")
+
+
+def show_certificate(certificate: Certificate) -> None:
+    """What is promised, on which data, and on which assumptions."""
+    console = Console()
+    console.print(f"[bold]certificate[/] of {certificate.date}: {certificate.controlled}")
+    tested = f"p = {certificate.p_value:.3g}, " if certificate.p_value is not None else ""
+    console.print(
+        f"{certificate.test}: observed {certificate.observed:.4f} on {certificate.n:,} queries, of which judged stages "
+        f"answered {certificate.n_accepted:,}; {tested}upper bound {certificate.bound:.4f}; {certificate.tested} of "
+        f"{certificate.steps} steps tested; path and start by {certificate.n_selection:,} other queries"
+    )
+    console.print(f"data {certificate.data_sha256[:16]}…, scorer {certificate.scorer_version}")
+    for assumption in certificate.assumptions:
+        console.print(f"  assumed: {assumption}")
 
 
 def _stages(title: str, stages: list[tuple[str, float | None]]) -> Table:

@@ -25,6 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     train, dev = fake_log(150, seed=1), fake_log(50, seed=2, split="dev")
     write_log(tmp_path / "one.jsonl", [*train[:80], *dev])
     write_log(tmp_path / "two.jsonl.gz", train[80:])
+    write_log(tmp_path / "three.jsonl", fake_log(300, seed=3))
     models = {model: {"input": float(rate), "output": 2 * float(rate)} for model, (_, rate) in MODELS.items()}
     (tmp_path / "prices.json").write_text(json.dumps({"models": models}))
     (tmp_path / "scorer").mkdir()
@@ -43,6 +44,10 @@ def run(line: str) -> Result:
 
 
 OPTIMIZE = "optimize --scorer scorer --data one.jsonl two.jsonl.gz --prices prices.json --split train --out s.json"
+CERTIFY = (
+    "certify --strategy s.json --scorer scorer --data three.jsonl --prices prices.json --out c.json "
+    "--alpha 0.3 --delta 0.1 --kind wrong_accepted"
+)
 REPLAY = "replay --scorer scorer --strategy s.json --prices prices.json --data one.jsonl"
 
 
@@ -105,6 +110,11 @@ def test_a_log_given_twice_by_flag_is_as_good(folder: Path) -> None:
         (OPTIMIZE.replace("train", "test") + " --match-best", "no queries of split 'test'"),
         (OPTIMIZE.replace("prices.json", "s.json") + " --match-best", "s.json: cannot be read"),
         (OPTIMIZE.replace("out s", "out no/s") + " --match-best", "no/s.json: cannot be written"),
+        (CERTIFY, "s.json: cannot be read"),
+        (CERTIFY.replace("0.3", "3"), "alpha: must be between 0 and 1, not 3"),
+        (CERTIFY.replace("--delta 0.1", ""), "delta: is missing"),
+        (f"{CERTIFY} --method conformal", "delta: means nothing to conformal risk control"),
+        (CERTIFY.replace("wrong_accepted", "speed"), "kind: must be one of wrong_accepted, quality_drop"),
         (REPLAY, "s.json: cannot be read"),
         (REPLAY.replace("s.json", "prices.json"), "prices.json: format: is missing"),
     ],
@@ -138,3 +148,52 @@ def test_a_model_that_is_left_out_and_bad_lines_are_said(folder: Path) -> None:
 def test_a_scorer_that_did_not_see_the_data_is_said() -> None:
     result = run(OPTIMIZE.replace("--split train", "") + " --match-best")
     assert "warning: the scorer was not trained on all of these queries" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "target", ["wrong_accepted", "quality_drop", "wrong_accepted --method conformal"], ids=lambda target: target[-9:]
+)
+def test_certify_writes_a_certified_strategy(folder: Path, target: str) -> None:
+    run(f"{OPTIMIZE} --match-best")
+    line = CERTIFY.replace("wrong_accepted", target)
+    result = run(line.replace("--delta 0.1", "") if "conformal" in target else line)
+    assert result.exit_code == 0, result.output
+    certified = Strategy.load(folder / "c.json")
+    assert certified.certificate is not None
+    assert certified.certificate.made_from == Strategy.load(folder / "s.json").id
+    told = " ".join(result.stdout.split())
+    assert certified.certificate.controlled in told
+    assert "assumed: exchangeability" in told
+    assert "on these queries it saves" in told
+    replayed = run(REPLAY.replace("--strategy s.json", "--strategy c.json"))
+    assert certified.certificate.controlled in " ".join(replayed.stdout.split())
+
+
+def test_certify_as_json_with_the_selections_own_data(folder: Path) -> None:
+    run(f"{OPTIMIZE} --match-best")
+    result = run(f"{CERTIFY} --selection one.jsonl two.jsonl.gz --json")
+    assert result.exit_code == 0, result.output
+    certificate = json.loads(result.stdout)["certificate"]
+    assert (certificate["n"], certificate["n_selection"]) == (300, 200)
+    assert Strategy.load(folder / "c.json").id == json.loads(result.stdout)["id"]
+
+
+def test_certify_refuses_queries_that_were_seen_unless_they_are_left_out() -> None:
+    run(f"{OPTIMIZE} --match-best")
+    both = CERTIFY.replace("three.jsonl", "three.jsonl one.jsonl")
+    refused = run(both)
+    assert refused.exit_code == 2
+    assert "of 430 queries the scorer was trained on 80 (q0, q1, q2, …)" in refused.stderr
+    result = run(f"{both} --leave-out-seen --json")
+    assert result.exit_code == 0, result.output
+    assert "warning: 80 queries are left out" in result.stderr
+    assert json.loads(result.stdout)["certificate"]["n"] == 350
+
+
+def test_certify_says_what_is_feasible(folder: Path) -> None:
+    run(f"{OPTIMIZE} --match-best")
+    result = run(CERTIFY.replace("0.3", "0.0001"))
+    assert result.exit_code == 2
+    assert re.search(r"out of reach: .* The smallest feasible alpha is 0\.0\d+", result.stderr)
+    assert len(result.stderr.splitlines()) == 1
+    assert not (folder / "c.json").exists()
