@@ -5,6 +5,7 @@ a module that cannot be imported breaks nothing but its own commands.
 """
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,11 +43,11 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     """The root command for a command line; only the module of the command that it names is imported."""
     root = typer.Typer(
         name="spillway",
-        help="Cheap models first; a learned scorer decides what spills over to costlier ones.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
     )
+    root.callback()(about)
     root.command("serve")(serve)
     root.command("init")(init)
     root.command("check-config")(check_config)
@@ -78,6 +79,20 @@ def _register(root: typer.Typer, module: str) -> None:
         command: Callable[..., None] | None = getattr(loaded, brought.name, None)
         if brought.module == module and command is not None:
             root.command(brought.name, help=brought.help)(command)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spillway {importlib.metadata.version('spillway')}")
+        raise typer.Exit
+
+
+def about(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Cheap models first; a learned scorer decides what spills over to costlier ones."""
 
 
 def _unloaded() -> None:

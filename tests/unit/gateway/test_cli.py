@@ -1,5 +1,6 @@
 """The command hangs together lazily: help is quick, and a broken module breaks its own commands only."""
 
+import importlib.metadata
 import subprocess
 import sys
 import types
@@ -26,6 +27,11 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     assert not HEAVY & set(loaded.split())
     for command in ("serve", "init", "check-config", "keys", *(brought.name for brought in cli.BROUGHT)):
         assert command in told
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    told = CliRunner().invoke(cli.build(["--version"]), ["--version"])
+    assert (told.exit_code, told.output) == (0, f"spillway {importlib.metadata.version('spillway')}\n")
 
 
 def module(name: str, monkeypatch: pytest.MonkeyPatch, **content: object) -> None:
