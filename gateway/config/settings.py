@@ -19,13 +19,14 @@ Capability = Literal["tools", "vision", "audio", "json_schema", "logprobs"]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 PolicyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Rate = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(le=1e7)]  # timers overflow beyond, and nobody waits for months
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
 
 
 class Section(BaseModel):
     """Base of every section: nothing unknown is accepted, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class ServerSettings(Section):
@@ -34,10 +35,10 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
-    request_timeout_s: float = Field(default=600.0, gt=0)
-    hold_headers_s: float = Field(default=10.0, ge=0)  # a stream waits so long for its decision before headers go out
-    keep_alive_s: float = Field(default=5.0, gt=0)  # between comment lines while a cascade is still deciding
-    drain_s: float = Field(default=60.0, ge=0)  # after SIGTERM, for requests under way
+    request_timeout_s: Seconds = Field(default=600.0, gt=0)
+    hold_headers_s: Seconds = Field(default=10.0, ge=0)  # a stream waits so long for its decision before headers go out
+    keep_alive_s: Seconds = Field(default=5.0, gt=0)  # between comment lines while a cascade is still deciding
+    drain_s: Seconds = Field(default=60.0, ge=0)  # after SIGTERM, for requests under way
     access_log: bool = True
 
 
@@ -81,7 +82,7 @@ class ModelSettings(Section):
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``
     extra_headers: dict[str, SecretStr] = {}
     price: PriceSettings | None = None
-    timeout_s: float | None = Field(default=None, gt=0)
+    timeout_s: Seconds | None = Field(default=None, gt=0)
     context_tokens: int | None = Field(default=None, ge=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
     capabilities: frozenset[Capability] | None = None  # default: every one, as far as is known

@@ -1,5 +1,6 @@
 """From a description of a backend to the backend: the one place that knows all of them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from router.backends.openai_compatible import OpenAICompatible
 from router.backends.recorded import Recorded
 from router.backends.resilient import Retrying
 from router.errors import BadBackendSpec
+
+_KEY = re.compile(r"[!-~]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110's token
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 BackendKind = Literal["openai_compatible", "hosted", "recorded"]
 
@@ -54,8 +59,13 @@ def build(spec: BackendSpec) -> Backend:
     """
     if spec.timeout_s <= 0 or spec.connect_timeout_s <= 0:
         raise BadBackendSpec(spec.model, "timeout_s", "must be above 0 seconds")
-    if any(set("\r\n") & set(name + value) for name, value in spec.extra_headers.items()):
-        raise BadBackendSpec(spec.model, "extra_headers", "must not contain line breaks")
+    if spec.api_key is not None and not _KEY.fullmatch(spec.api_key):  # or every call fails, and is put down as paid
+        said = "must be printable ASCII without spaces; is there a line break at its end, or is it a placeholder?"
+        raise BadBackendSpec(spec.model, "api_key", said)
+    for name, value in spec.extra_headers.items():
+        if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(value):
+            said = "must have names of letters, digits and -, and values without line breaks or control characters"
+            raise BadBackendSpec(spec.model, "extra_headers", said)
     if spec.kind == "recorded":
         return _recorded(spec)
     called = _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)

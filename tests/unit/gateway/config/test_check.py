@@ -74,6 +74,8 @@ def test_an_unknown_field_is_named_with_the_field_that_was_meant(tmp_path: Path)
         ("server:\n  port: eighty\n" + MODELS, 2, "server.port", "valid integer"),
         ("server:\n  port: 70000\n" + MODELS, 2, "server.port", "65535; it says '70000'"),
         ("server: 8080\n" + MODELS, 1, "server", "must be a mapping"),
+        ("server: {drain_s: .inf}\n" + MODELS, 1, "server.drain_s", "finite"),
+        ("server: {request_timeout_s: 1e30}\n" + MODELS, 1, "server.request_timeout_s", "less than or equal"),
         ("models: []\n", 1, "models", "at least 1 item"),
         ("models:\n  - name: x\n", 2, "models[0].backend", "is required and missing"),
         ("models:\n  - name: x\n    backend: vllm\n", 3, "models[0].backend", "'openai_compatible', 'hosted'"),
