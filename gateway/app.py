@@ -74,33 +74,31 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             secret = await database.installation_secret("cache")
             await ledger.start()
             stack.push_async_callback(ledger.stop)
-            serving.append(
-                Completions(
-                    policies=policies,
-                    cascade=Cascade(backends),
-                    ledger=ledger,
-                    cache=cache,
-                    cache_secret=secret,
-                    telemetry=telemetry,
-                    timeout_s=settings.server.request_timeout_s,
-                )
+            completions = Completions(
+                policies=policies,
+                cascade=Cascade(backends),
+                ledger=ledger,
+                cache=cache,
+                cache_secret=secret,
+                telemetry=telemetry,
+                timeout_s=settings.server.request_timeout_s,
             )
+            serving.append(completions)
             stack.callback(serving.clear)
             _log.info("ready", extra={"fields": {"models": policies.names}})
             yield
 
-    def completions() -> Completions:
+    def at_work() -> Completions:
         if not serving:
             raise Unavailable("The gateway is starting or stopping.", headers={"retry-after": "1"})
         return serving[0]
 
     app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.router.routes.append(
-        Route(CHAT, ChatCompletions(completions, authenticator, settings.server), methods=["POST"])
-    )
+    app.router.routes.append(Route(CHAT, ChatCompletions(at_work, authenticator, settings.server), methods=["POST"]))
+    reports = Reports(database)
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
-    app.include_router(decisions_router(Reports(database), ledger.flush, authenticator, policies.certificates))
-    app.include_router(dashboard_router(Overview(database), Reports(database), keys, sessions))
+    app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
+    app.include_router(dashboard_router(Overview(database), reports, keys, sessions))
     app.include_router(
         health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.check import load_settings
-from gateway.describe import describe
 from gateway.config.starter import PROVIDERS, write_config
+from gateway.describe import describe
 from gateway.errors import GatewayError
 from router.backends.hosted_catalog import known_model
 

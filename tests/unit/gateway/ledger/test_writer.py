@@ -134,16 +134,17 @@ async def test_a_short_outage_is_sat_out(database: Database, monkeypatch: pytest
 
 async def test_an_outage_is_told_while_it_lasts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async with a_ledger(database, limits=replace(QUICK, hiccup_s=0.0)) as ledger:
-        assert ledger.trouble is None
+        told = [ledger.trouble]
         outage = Outage()
         intercept(ledger, monkeypatch, outage)
         under_way = asyncio.create_task(run_request(ledger, an_attempt(usage=TOLD)))
         await outage.tried()
-        assert ledger.trouble == "the ledger cannot be written"
+        told.append(ledger.trouble)
         outage.away = False
         await under_way
         await ledger.flush()
-        assert ledger.trouble is None
+        told.append(ledger.trouble)
+    assert told == [None, "the ledger cannot be written", None]
 
 
 @pytest.mark.parametrize("confirmations", [0, 1])
