@@ -21,6 +21,7 @@ METHODS: tuple[Method, ...] = ("platt", "beta", "isotonic", "venn_abers")
 _PREFERENCE = 2e-4  # Brier by which a stepped map must beat a smooth one, which keeps answers apart
 _MOST_POINTS = 400  # weighted points to which scores are gathered before a map is fitted
 _GRID = 64
+_SLOPE = 0.1  # share of a smooth map in a stepped one
 _RIDGE = 1.0  # pull of the smooth maps towards leaving scores as they are
 _LEAST, _MOST = 1e-4, 1 - 1e-4  # no finite log supports more certainty than that
 
@@ -82,10 +83,12 @@ def calibrate(z: Floats, y: Floats, method: Method) -> Calibrator:
     if method == "beta":
         columns = np.stack([-np.logaddexp(0.0, -at), np.logaddexp(0.0, at)], axis=1)
         return _smooth(method, _logistic(columns, mean, weight))
-    if method == "isotonic":
-        value = _pool(mean, weight)
-        return Calibrator(method=method, at=at, value=value)
-    return _venn_abers(at, mean, weight)
+    smooth = _smooth("platt", _logistic(at[:, None], mean, weight))
+    steps = Calibrator(method=method, at=at, value=_pool(mean, weight)) if method == "isotonic" else None
+    stepped = _venn_abers(at, mean, weight) if steps is None else steps
+    # steps alone would make one score of many, and thresholds could no longer tell their answers apart
+    value = (1 - _SLOPE) * stepped.value + _SLOPE * smooth(stepped.at)
+    return Calibrator(method=method, at=stepped.at, value=value)
 
 
 def choose(z: Floats, y: Floats, parts: NDArray[np.int64]) -> tuple[Calibrator, dict[str, float]]:

@@ -51,19 +51,24 @@ def expected_calibration_error(p: Floats, y: Floats, bins: int = BINS) -> float:
     return float(sum(abs((p[part] - y[part]).sum()) for part in np.array_split(order, bins)) / len(p))
 
 
-def excess_calibration_error(p: Floats, y: Floats, *, seed: int = 0, bins: int = BINS) -> float:
+def excess_calibration_error(
+    p: Floats, y: Floats, units: NDArray[np.int64] | None = None, *, seed: int = 0, bins: int = BINS
+) -> float:
     """Calibration error less that of a perfectly calibrated scorer on as many answers, found by simulation.
 
     Even perfect probabilities show a gap in finite bins; only what goes beyond it is the scorer's own.
+    units : (n,) which answer a score is of; scores of one answer in several contexts share its one label.
     """
     random = np.random.default_rng(seed)
+    unit = np.arange(len(p)) if units is None else np.unique(units, return_inverse=True)[1]
     perfect = [
-        expected_calibration_error(p, (random.random(len(p)) < p).astype(np.float64), bins) for _ in range(_SIMULATIONS)
+        expected_calibration_error(p, (random.random(int(unit.max()) + 1)[unit] < p).astype(np.float64), bins)
+        for _ in range(_SIMULATIONS)
     ]
     return expected_calibration_error(p, y, bins) - float(np.mean(perfect))
 
 
-def measures(p: Floats, y: Floats, *, seed: int = 0) -> dict[str, Any]:
+def measures(p: Floats, y: Floats, units: NDArray[np.int64] | None = None, *, seed: int = 0) -> dict[str, Any]:
     """n, good (mean label), auroc, brier, brier_of_mean, ece and ece_excess as JSON; None where one is undefined."""
     enough = len(p) >= BINS
     return {
@@ -73,20 +78,20 @@ def measures(p: Floats, y: Floats, *, seed: int = 0) -> dict[str, Any]:
         "brier": brier(p, y) if len(p) else None,
         "brier_of_mean": float(np.mean((y - y.mean()) ** 2)) if len(y) else None,
         "ece": expected_calibration_error(p, y) if enough else None,
-        "ece_excess": excess_calibration_error(p, y, seed=seed) if enough else None,
+        "ece_excess": excess_calibration_error(p, y, units, seed=seed) if enough else None,
     }
 
 
 def report_of(
-    p: Floats, y: Floats, models: NDArray[np.int64], names: Sequence[str], *, seed: int = 0
+    p: Floats, y: Floats, rows: NDArray[np.int64], models: NDArray[np.int64], names: Sequence[str], *, seed: int = 0
 ) -> Mapping[str, Any]:
     """Measures overall and by model.
 
-    p, y : (n,) scores and labels.   models : (n,) index into names.
+    p, y : (n,) scores and labels.   rows : (n,) which query.   models : (n,) index into names.
     """
     by_model = {
-        name: measures(p[models == index], y[models == index], seed=seed)
+        name: measures(p[models == index], y[models == index], rows[models == index], seed=seed)
         for index, name in enumerate(names)
         if (models == index).any()
     }
-    return {"overall": measures(p, y, seed=seed), "models": by_model}
+    return {"overall": measures(p, y, rows * len(names) + models, seed=seed), "models": by_model}

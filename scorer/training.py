@@ -136,7 +136,7 @@ class _Fitting:
             for fold, member in enumerate(members):
                 mask = data.folds == fold
                 p[mask] = member.score(self._table, data.samples.where(mask))
-            sections[name] = report_of(p, data.y, data.samples.models, self._models, seed=self._seed)
+            sections[name] = report_of(p, data.y, data.samples.rows, data.samples.models, self._models, seed=self._seed)
             heads = [head for member in members if (head := getattr(member, name)) is not None]
             sections[name] |= {
                 "weights": [dict(head.weights) for head in heads],

@@ -48,6 +48,14 @@ def test_overconfident_scores_are_put_right(method: Method) -> None:
         assert said == pytest.approx(sigmoid(np.array([value]))[0], abs=0.04)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_different_scores_stay_different(method: Method) -> None:
+    random = np.random.default_rng(3)
+    z = random.normal(2, 1, 500)
+    p = calibrate(z, (random.random(500) < sigmoid(z)).astype(float), method)(np.sort(z)[5:-5])
+    assert len(set(p.tolist())) > 400
+
+
 def test_the_choice_is_by_held_out_brier_and_prefers_smooth_maps() -> None:
     random = np.random.default_rng(2)
     z = random.normal(0, 1, 4000)

@@ -49,6 +49,13 @@ def test_excess_of_calibrated_scores_is_about_nothing() -> None:
     assert excess_calibration_error(p**3, y) > 0.1
 
 
+def test_repeated_scores_of_one_answer_are_one_chance() -> None:
+    random = np.random.default_rng(0)
+    p = np.repeat(random.random(200), 20)
+    y = np.repeat((random.random(200) < p[::20]).astype(float), 20)
+    assert excess_calibration_error(p, y) > excess_calibration_error(p, y, np.repeat(np.arange(200), 20)) + 0.02
+
+
 def test_too_little_is_said() -> None:
     with pytest.raises(TooLittleData, match="at least 15 answers, not 3"):
         expected_calibration_error(np.ones(3), np.ones(3))
@@ -60,6 +67,8 @@ def test_too_little_is_said() -> None:
 
 
 def test_a_report_is_overall_and_by_model() -> None:
-    report = report_of(np.array([0.1, 0.9, 0.4]), np.array([0.0, 1.0, 1.0]), np.array([0, 0, 1]), ["a", "b", "c"])
+    report = report_of(
+        np.array([0.1, 0.9, 0.4]), np.array([0.0, 1.0, 1.0]), np.arange(3), np.array([0, 0, 1]), ["a", "b", "c"]
+    )
     assert report["overall"]["n"] == 3
     assert {name: part["n"] for name, part in report["models"].items()} == {"a": 2, "b": 1}

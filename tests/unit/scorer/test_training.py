@@ -69,17 +69,17 @@ def test_labels_that_mean_nothing_are_not_learned() -> None:
     random = np.random.default_rng(5)
     noise = [
         synthetic.relabelled(query, {model: float(random.random() < 0.5) for model in query.labels})
-        for query in synthetic.log(200, seed=3)
+        for query in synthetic.log(130, seed=3)
     ]
     sections = train(noise).report["out_of_fold"]
     for section in sections.values():
-        assert 0.4 < section["overall"]["auroc"] < 0.6
+        assert 0.38 < section["overall"]["auroc"] < 0.6
         assert section["overall"]["brier"] < 0.27
 
 
 def test_the_same_seed_gives_the_same_scorer_and_another_one_another(log: tuple[LoggedQuery, ...]) -> None:
     few = log[:40]
-    first, again, other = train(few, seed=1), train(few, seed=1), train(few, seed=2)
+    first, again, other = (train(few, kinds=LINEAR, seed=seed) for seed in (1, 1, 2))
     assert [content(member) for member in first.members] == [content(member) for member in again.members]
     assert [content(member) for member in first.members] != [content(member) for member in other.members]
 
@@ -146,7 +146,7 @@ def test_odd_answers_train_and_score() -> None:
         asked = {"role": "user", "content": parts if index % 3 == 0 else None if index % 3 == 1 else f"case {index}"}
         messages = (*query.query.messages, asked)
         queries.append(replace(query, query=replace(query.query, messages=messages, task=None), answers=answers))
-    scorer = scorer_of(train(queries))
+    scorer = scorer_of(train(queries, kinds=LINEAR))
     for other in ([], ["large"], ["large", "middle"]):
         scores = scorer.score_log(queries, "small", other)
         assert ((scores >= 0) & (scores <= 1)).all()
