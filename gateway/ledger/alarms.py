@@ -30,14 +30,19 @@ class Alarms:
 
     def __init__(self) -> None:
         self.counts = LedgerCounts()
-        self._without_price: set[str] = set()
+        self._told: set[tuple[str, bool]] = set()
 
-    def unknown_price(self, model: str) -> None:
-        """An attempt was settled that no price is known for."""
+    def unknown_price(self, model: str, *, priced: bool = False) -> None:
+        """An attempt was settled without an amount. priced : a price is known, but neither counts nor a bound."""
         self.counts.unknown_prices += 1
-        if model not in self._without_price:
-            self._without_price.add(model)
-            _log.warning("%s has no price in force: its cost is recorded as unknown; add a price for it", model)
+        if (model, priced) in self._told:
+            return
+        self._told.add((model, priced))
+        if priced:
+            said = "%s did not tell what it counted, and no bound holds: the cost is unknown; give it max_output_tokens"
+        else:
+            said = "%s has no price in force: its cost is recorded as unknown; add a price for it"
+        _log.warning(said, model)
 
     def over_reservation(self, attempt_id: str, model: str, amount: int, reserved: int) -> None:
         """An attempt cost more than could be proven before."""

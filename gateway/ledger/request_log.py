@@ -95,7 +95,7 @@ class RequestLog:
         settlement = self._settle(attempt, reservation)
         self._settled.append((reservation, settlement))
         if settlement.amount_nanousd is None:
-            self._alarms.unknown_price(reservation.model)
+            self._alarms.unknown_price(reservation.model, priced=reservation.price is not None)
         elif reservation.reserved_nanousd is not None and settlement.amount_nanousd > reservation.reserved_nanousd:
             self._alarms.over_reservation(
                 attempt.id, reservation.model, settlement.amount_nanousd, reservation.reserved_nanousd

@@ -65,7 +65,7 @@ class Sweeper:
             for orphan in orphans:
                 self._alarms.orphan(orphan.attempt_id, orphan.model, orphan.reserved_nanousd)
                 if orphan.reserved_nanousd is None:
-                    self._alarms.unknown_price(orphan.model)
+                    self._alarms.unknown_price(orphan.model, priced=orphan.price_version is not None)
             found += len(orphans)
         return found
 

@@ -25,6 +25,15 @@ def test_each_model_without_a_price_is_named(caplog: pytest.LogCaptureFixture) -
     assert [record.getMessage().split()[0] for record in caplog.records] == ["dear", "rare"]
 
 
+def test_a_model_that_has_a_price_is_not_asked_for_one(caplog: pytest.LogCaptureFixture) -> None:
+    alarms = Alarms()
+    for _ in range(2):
+        alarms.unknown_price("dear", priced=True)
+    (record,) = caplog.records
+    assert "give it max_output_tokens" in record.getMessage()
+    assert alarms.counts.unknown_prices == 2
+
+
 def test_an_unforeseen_failure_is_told_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     try:
         int("no number")
