@@ -134,11 +134,12 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def keys_create(
     name: Annotated[str, typer.Argument(help="What the key is for, e.g. the app's name.")],
     config: ConfigOption = DEFAULT_CONFIG,
+    tenant: Annotated[str, typer.Option(help="Keys of one tenant share cache, decisions and dashboard.")] = "default",
 ) -> None:
     """Create a key and print its secret, once."""
     from gateway.key_commands import create_key
 
-    info, secret = create_key(config, name)
+    info, secret = create_key(config, name, tenant)
     typer.echo(f"{info} is for {name}. Its secret is shown once, here:", err=True)
     typer.echo(secret)
 

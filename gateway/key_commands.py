@@ -4,6 +4,7 @@ Knows how keys are shown. Knows no secret but the one just made.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -11,16 +12,19 @@ from typing import TypeVar
 from gateway.config.check import load_settings
 from gateway.database import Database
 from gateway.errors import GatewayError
-from gateway.keys import KeyInfo, KeyStore
+from gateway.keys import DEFAULT_TENANT, KeyInfo, KeyStore
 
 T = TypeVar("T")
+_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_key(config: Path, name: str) -> tuple[str, str]:
-    """The new key's id and its secret. Raises GatewayError."""
+def create_key(config: Path, name: str, tenant: str = DEFAULT_TENANT) -> tuple[str, str]:
+    """The new key's id and its secret. Keys of one tenant share cache, decisions and dashboard. Raises GatewayError."""
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise GatewayError("a key's name must be 1 to 200 printable characters, e.g. the app's name")
-    info, secret = _visit(config, lambda keys: keys.create(name.strip()))
+    if not _TENANT.fullmatch(tenant):
+        raise GatewayError("a tenant must be 1 to 64 letters, digits, dots, dashes or underscores, e.g. research")
+    info, secret = _visit(config, lambda keys: keys.create(name.strip(), tenant_id=tenant))
     return info.key_id, secret
 
 
@@ -31,10 +35,12 @@ def list_keys(config: Path) -> Iterator[str]:
         yield "There are no keys yet; `spillway keys create NAME` makes one."
         return
     width = max(len(info.name) for info in found)
-    yield f"{'id':<36}  {'name':<{width}}  {'key':<14}  {'created':<16}  state"
+    broad = max(len("tenant"), *(len(info.tenant_id) for info in found))
+    yield f"{'id':<36}  {'name':<{width}}  {'tenant':<{broad}}  {'key':<14}  {'created':<16}  state"
     for info in found:
         made = info.created.strftime("%Y-%m-%d %H:%M")
-        yield f"{info.key_id:<36}  {info.name:<{width}}  {info.display_prefix + '…':<14}  {made}  {_state(info)}"
+        shown = f"{info.name:<{width}}  {info.tenant_id:<{broad}}  {info.display_prefix + '…':<14}"
+        yield f"{info.key_id:<36}  {shown}  {made}  {_state(info)}"
 
 
 def revoke_key(config: Path, key_id: str) -> str:
