@@ -1,4 +1,4 @@
-"""From a model's log-odds to probabilities that mean what they say: four monotone maps, and the choice among them.
+"""From a model's log-odds to probabilities that mean what they say: five monotone maps, and the choice among them.
 
 Knows scores and labels. Knows no model and no feature. Every map is kept as JSON and never turns an order around.
 Sources: Platt 1999; beta calibration, Kull et al. AISTATS 2017; isotonic, Zadrozny and Elkan KDD 2002; Venn–Abers,
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scorer.errors import ArtifactError
 from scorer.models.scorer import Floats, is_one_class, logit, sigmoid, smoothed_mean
 
-Method = Literal["platt", "beta", "isotonic", "venn_abers"]
-METHODS: tuple[Method, ...] = ("platt", "beta", "isotonic", "venn_abers")
+Method = Literal["identity", "platt", "beta", "venn_abers", "isotonic"]
+METHODS: tuple[Method, ...] = ("identity", "platt", "beta", "venn_abers", "isotonic")  # the simpler, the earlier
 
-_PREFERENCE = 2e-4  # Brier by which a stepped map must beat a smooth one, which keeps answers apart
+_LEAST_GAIN = 1e-4  # of Brier score, for which a less simple map is taken
 _MOST_POINTS = 400  # weighted points to which scores are gathered before a map is fitted
 _GRID = 64
 _SLOPE = 0.1  # share of a smooth map in a stepped one
@@ -30,7 +30,7 @@ _LEAST, _MOST = 1e-4, 1 - 1e-4  # no finite log supports more certainty than tha
 class Calibrator:
     """A monotone map from log-odds to [0, 1].
 
-    curve : platt (slope, bias), beta (slope of ln p, slope of −ln(1−p), bias): a smooth map; else empty.
+    curve : identity (), platt (slope, bias), beta (slope of ln p, slope of −ln(1−p), bias): a smooth map; else empty.
     at, value : breakpoints (log-odds and probability) of a map that is straight in between; else empty.
     """
 
@@ -41,7 +41,9 @@ class Calibrator:
 
     def __call__(self, z: Floats) -> Floats:
         """(n,) probabilities of (n,) log-odds."""
-        if self.method == "platt":
+        if self.method == "identity":
+            p = sigmoid(z)
+        elif self.method == "platt":
             p = sigmoid(self.curve[0] * z + self.curve[1])
         elif self.method == "beta":
             up, down, bias = self.curve
@@ -68,15 +70,18 @@ class Calibrator:
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"a calibration is not readable: {error}") from error
         n_curve = {"platt": 2, "beta": 3}.get(method, 0)
-        if method not in METHODS or len(curve) != n_curve or at.shape != value.shape or (not n_curve and not at.size):
+        stepped = method in ("venn_abers", "isotonic")
+        if method not in METHODS or len(curve) != n_curve or at.shape != value.shape or bool(at.size) != stepped:
             raise ArtifactError(f"a calibration must be one of {', '.join(METHODS)} with its numbers, not {method!r}")
         return cls(method=method, curve=curve, at=at, value=value)
 
 
 def calibrate(z: Floats, y: Floats, method: Method) -> Calibrator:
     """Fit one map to log-odds z (n,) and labels y (n,) in [0, 1]."""
-    if is_one_class(y):
+    if is_one_class(y) and method != "identity":
         return _smooth("platt", (0.0, float(logit(np.array([smoothed_mean(y)]))[0])))
+    if method == "identity":
+        return _smooth(method, ())
     at, mean, weight = _gathered(z, y)
     if method == "platt":
         return _smooth(method, _logistic(at[:, None], mean, weight))
@@ -94,20 +99,23 @@ def calibrate(z: Floats, y: Floats, method: Method) -> Calibrator:
 def choose(z: Floats, y: Floats, parts: NDArray[np.int64]) -> tuple[Calibrator, dict[str, float]]:
     """The map with the least held-out Brier score, fitted to everything; and each map's Brier score.
 
-    parts : (n,) which part a row belongs to; every part is judged by maps fitted to the others.
+    parts : (n,) which part a row is of; every part is judged by maps fitted to the others. A map replaces a simpler
+    one only if it gains more than twice its gain's standard error over the parts: rows of one query move together.
     """
-    briers: dict[str, float] = {}
     present: Sequence[int] = np.unique(parts).tolist()
-    for method in METHODS:
-        errors = np.zeros(len(z))
-        for part in present:
-            held = parts == part
-            fitted = calibrate(z[~held], y[~held], method) if not held.all() else _smooth("platt", (1.0, 0.0))
-            errors[held] = (fitted(z[held]) - y[held]) ** 2
-        briers[method] = float(errors.mean())
-    handicap = {"isotonic": _PREFERENCE, "venn_abers": _PREFERENCE}
-    best = min(METHODS, key=lambda method: briers[method] + handicap.get(method, 0.0))
-    return calibrate(z, y, best), briers
+    briers: dict[Method, Floats] = {method: np.zeros(len(present)) for method in METHODS}
+    for index, part in enumerate(present):
+        held = parts == part
+        for method in METHODS:
+            fitted = calibrate(z[~held], y[~held], method) if not held.all() else _smooth("identity", ())
+            briers[method][index] = np.mean((fitted(z[held]) - y[held]) ** 2)
+    best: Method = METHODS[0]
+    for method in METHODS[1:]:
+        gains = briers[best] - briers[method]
+        error = float(gains.std(ddof=1)) / len(gains) ** 0.5 if len(gains) > 1 else np.inf
+        if gains.mean() > max(2 * error, _LEAST_GAIN):
+            best = method
+    return calibrate(z, y, best), {method: float(brier.mean()) for method, brier in briers.items()}
 
 
 def _smooth(method: Method, curve: tuple[float, ...]) -> Calibrator:

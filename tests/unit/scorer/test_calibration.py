@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back_exactly(method: Method) -> None:
     assert np.array_equal(again(z), fitted(z))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "identity"])
 def test_overconfident_scores_are_put_right(method: Method) -> None:
     random = np.random.default_rng(1)
     true = random.normal(0, 1, 20_000)
@@ -61,7 +61,7 @@ def test_the_choice_is_by_held_out_brier_and_prefers_smooth_maps() -> None:
     z = random.normal(0, 1, 4000)
     parts = random.integers(0, 4, 4000)
     smooth, briers = choose(z, (random.random(4000) < sigmoid(z)).astype(float), parts)
-    assert smooth.method in ("platt", "beta")
+    assert smooth.method in ("identity", "platt", "beta")
     assert set(briers) == set(METHODS)
     stepped, _ = choose(z, (np.sign(z) * 0.4 + 0.5 > random.random(4000)).astype(float), parts)
     assert stepped.method in ("isotonic", "venn_abers")
