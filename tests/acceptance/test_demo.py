@@ -15,7 +15,6 @@ import openai
 import pytest
 
 _WITHIN_S = 170.0
-pytestmark = pytest.mark.xdist_group("demo")  # one demo serves all of these tests
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from openai import OpenAI
 
 from tests.acceptance.served import serving, spillway
 
-pytestmark = [pytest.mark.data, pytest.mark.timeout(900), pytest.mark.xdist_group("real answers")]
+pytestmark = [pytest.mark.data, pytest.mark.timeout(900)]
 
 LOG = "zeroeval_gsm.jsonl.gz"
 TRAIN = ("--data", LOG, "--split", "train")
