@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.certificate import Kind, Promise, Test
-from router.errors import NotCertified
-from router.optimize.path import Trials, trials
+from router.optimize.path import Trials, start, trials
 from router.optimize.simulate import Chain
 from router.optimize.table import ScoreTable
-from router.optimize.verdict import judge
+from router.optimize.verdict import walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +58,7 @@ def draw(
     """
     rng = np.random.default_rng(seed)
     size = pool.losses.shape[1]
+    first = 0 if test == "conformal" else start(before, promise.alpha)
     certified, naive = [], []
     for _ in range(draws):
         rows = rng.integers(0, size, n)
@@ -68,10 +68,8 @@ def draw(
             accepted=pool.accepted[:, rows],
             cost_nanousd=pool.cost_nanousd[:, rows],
         )
-        try:
-            certified.append(judge(before, sample, promise, test).step)
-        except NotCertified:
-            certified.append(-1)
+        verdict = walk(first, sample, promise, test)
+        certified.append(-1 if verdict is None else verdict.step)
         within = np.flatnonzero(risks(sample, test) <= promise.alpha)
         naive.append(int(within[-1]) if within.size else -1)
     return Draws(

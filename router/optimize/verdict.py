@@ -41,17 +41,25 @@ def judge(selection: Trials, calibration: Trials, promise: Promise, test: Test) 
 
     selection : trials of the same path on other queries; they alone say where testing starts.
     """
-    if test == "conformal":
-        return _conformal(calibration, promise.alpha)
+    first = 0 if test == "conformal" else start(selection, promise.alpha)
+    verdict = walk(first, calibration, promise, test)
+    if verdict is not None:
+        return verdict
     if promise.delta is None:
-        raise NotCertified("delta: is missing")
+        raise NotCertified(_conformal_refusal(calibration, promise.alpha))
     tests = _Tests(calibration, test, promise.delta)
-    tests.refuse_too_few(promise.alpha)
-    first = start(selection, promise.alpha)
+    raise NotCertified(tests.too_few(promise.alpha) or tests.refusal(selection, first, promise.alpha))
+
+
+def walk(first: int, calibration: Trials, promise: Promise, test: Test) -> Verdict | None:
+    """Test step after step, from ``first`` on; None if not even that one is certified."""
+    if promise.delta is None:
+        return _conformal(calibration, promise.alpha)
+    tests = _Tests(calibration, test, promise.delta)
     series = range(first, len(calibration.losses))
     rejected = fixed_sequence((tests.p_value(step, promise.alpha) for step in series), promise.delta)
     if not rejected:
-        raise NotCertified(tests.refusal(selection, first, promise.alpha))
+        return None
     step = first + rejected - 1
     return Verdict(
         step=step,
@@ -82,22 +90,23 @@ class _Tests:
         bound = betting_upper_bound(self._trials.scaled(losses), self._delta)
         return 2 * bound - 1 if self._trials.kind == "quality_drop" else bound
 
-    def refuse_too_few(self, alpha: float) -> None:
-        """Raises NotCertified if not even answers without any error could certify ``alpha``."""
+    def too_few(self, alpha: float) -> str | None:
+        """Why not even answers without any error could certify ``alpha``; None if they could."""
         if self._trials.kind == "quality_drop":  # queries on which the strategy is better may make up for few of them
-            return
+            return None
         n = int(self._trials.accepted.sum(axis=1).max())
         if not n:
-            raise NotCertified("judged stages accept none of these data's answers: there is nothing to certify")
+            return "judged stages accept none of these data's answers: there is nothing to certify"
         lossless = zero_error_alpha(n, self._delta)
         if not self._binomial:
             lossless = betting_upper_bound(np.zeros(n), self._delta)
-        if lossless > alpha:
-            raise NotCertified(
-                f"alpha={alpha:g} is out of reach: judged stages accept only {n} answers of these data, and even if "
-                f"none of them is wrong, delta={self._delta:g} takes {zero_error_points(alpha, self._delta)} "
-                f"(ln delta / ln(1 - alpha)). The smallest feasible alpha is {_up(lossless):g}"
-            )
+        if lossless <= alpha:
+            return None
+        return (
+            f"alpha={alpha:g} is out of reach: judged stages accept only {n} answers of these data, and even if "
+            f"none of them is wrong, delta={self._delta:g} takes {zero_error_points(alpha, self._delta)} "
+            f"(ln delta / ln(1 - alpha)). The smallest feasible alpha is {_up(lossless):g}"
+        )
 
     def refusal(self, selection: Trials, first: int, alpha: float) -> str:
         losses = self._trials.counted(first)
@@ -119,22 +128,23 @@ class _Tests:
         return least
 
 
-def _conformal(trials: Trials, alpha: float) -> Verdict:
+def _conformal(trials: Trials, alpha: float) -> Verdict | None:
     losses = np.where(trials.accepted, trials.losses, 0.0)
-    n = losses.shape[1]
     step, adjusted = conformal_step(losses, alpha)
     if step < 0:
-        least = conformal_least_alpha(n)
-        why = f"is out of reach of {n} queries" if least > alpha else "is not borne out"
-        smallest = least if least > alpha else float(adjusted[0])
-        raise NotCertified(f"alpha={alpha:g} {why}. The smallest feasible alpha is {_up(smallest):g}. {_PICKED}")
-    return Verdict(
-        step=step,
-        tested=len(losses),
-        observed=float(losses[step].mean()),
-        p_value=None,
-        bound=float(adjusted[step]),
-    )
+        return None
+    observed = float(losses[step].mean())
+    return Verdict(step=step, tested=len(losses), observed=observed, p_value=None, bound=float(adjusted[step]))
+
+
+def _conformal_refusal(trials: Trials, alpha: float) -> str:
+    losses = np.where(trials.accepted, trials.losses, 0.0)
+    n = losses.shape[1]
+    least = conformal_least_alpha(n)
+    if least > alpha:
+        return f"alpha={alpha:g} is out of reach of {n} queries. The smallest feasible alpha is {_up(least):g}"
+    smallest = float(conformal_step(losses, alpha)[1][0])
+    return f"alpha={alpha:g} is not borne out. The smallest feasible alpha is {_up(smallest):g}. {_PICKED}"
 
 
 def _up(alpha: float) -> float:
