@@ -35,6 +35,28 @@ PricesOption = Annotated[
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Only queries of this split, e.g. train; else all.")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad lines and count them.")]
+AlphaOption = Annotated[float, typer.Option("--alpha", help="The risk that is not to be exceeded, e.g. 0.05.")]
+KindOption = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="wrong_accepted: the share of wrong ones among answers that a judged stage accepts; "
+        "quality_drop: the mean quality below the reference model's.",
+    ),
+]
+DeltaOption = Annotated[
+    float | None, typer.Option("--delta", help="The probability with which the certificate may be wrong, e.g. 0.1.")
+]
+MethodOption = Annotated[
+    str,
+    typer.Option(
+        "--method", help="learn_then_test; or conformal: an expectation over calibration sets, for wrong_accepted only."
+    ),
+]
+SelectionOption = Annotated[
+    list[Path] | None,
+    typer.Option("--selection", metavar="FILE...", help="Logs that the strategy was chosen on; they place the test."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -122,32 +144,12 @@ def certify(
     strategy: StrategyOption,
     scorer: ScorerOption,
     data: DataOption,
-    alpha: Annotated[float, typer.Option("--alpha", help="The risk that is not to be exceeded, e.g. 0.05.")],
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--kind",
-            help="wrong_accepted: the share of wrong ones among answers that a judged stage accepts; "
-            "quality_drop: the mean quality below the reference model's.",
-        ),
-    ],
+    alpha: AlphaOption,
+    kind: KindOption,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the certified strategy is written.")],
-    delta: Annotated[
-        float | None, typer.Option("--delta", help="The probability with which the certificate may be wrong, e.g. 0.1.")
-    ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            help="learn_then_test; or conformal: an expectation over calibration sets, for wrong_accepted only.",
-        ),
-    ] = "learn_then_test",
-    selection: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--selection", metavar="FILE...", help="Logs that the strategy was chosen on; they place the test."
-        ),
-    ] = None,
+    delta: DeltaOption = None,
+    method: MethodOption = "learn_then_test",
+    selection: SelectionOption = None,
     leave_out_seen: Annotated[
         bool,
         typer.Option(

@@ -54,12 +54,7 @@ def certify(
     Raises NotCertified naming the smallest feasible alpha, StrategyError if strategy, scorer, logs and prices do not
     fit together, ScorerError from the scorer.
     """
-    strategy.check()
-    strategy.check_scorer(scorer.version)
-    if promise.kind == "wrong_accepted" and not strategy.needs_scorer:
-        raise NotCertified(
-            f"strategy {strategy.id} is a single model: it judges no answer, so none is wrongly accepted"
-        )
+    _check(strategy, scorer, promise)
     selection = ScoreTable.build(parts.selection, scorer, prices, only_scored=False)
     table = ScoreTable.build(parts.calibration, scorer, prices, only_scored=False)
     (chain, reference), placing = columns(strategy, table), columns(strategy, selection)
@@ -100,6 +95,15 @@ def certify(
         saving_chosen=1 - int(spent[-1]) / base if base else None,
         saving=1 - int(spent[verdict.step]) / base if base else None,
     )
+
+
+def _check(strategy: Strategy, scorer: LogScorer, promise: Promise) -> None:
+    strategy.check()
+    strategy.check_scorer(scorer.version)
+    if promise.kind == "wrong_accepted" and not strategy.needs_scorer:
+        raise NotCertified(
+            f"strategy {strategy.id} is a single model: it judges no answer, so none is wrongly accepted"
+        )
 
 
 def data_sha256(table: ScoreTable, chain: Chain, reference: int) -> str:
