@@ -186,7 +186,10 @@ async def test_a_person_finds_the_way_by_keyboard(chromium: Browser, seeded: tup
     url, key = seeded
     async with page_in(chromium) as page:
         await page.goto(f"{url}/dashboard")
-        await page.keyboard.type(key)  # the form has the focus
+        field = page.get_by_label("Key", exact=True)
+        await expect(field).to_be_focused()  # the browser gives it the focus, a moment after the page is there
+        await page.keyboard.type(key)
+        await expect(field).to_have_value(key)
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "page")
         await page.keyboard.press("Tab")
