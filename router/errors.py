@@ -29,6 +29,14 @@ class BrokenStream(RouterError):
     """A stream of events, or a chunk in it, is not what its format says."""
 
 
+class EgressRefused(RouterError):
+    """A URL that somebody else wrote leads where no call may go. The message says why, without the URL's path."""
+
+
+class EgressFailed(RouterError):
+    """A call to a URL that may be called brought no whole answer."""
+
+
 class BackendError(RouterError):
     """A call to a model failed.
 
