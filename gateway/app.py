@@ -23,6 +23,7 @@ from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
+from gateway.dialects.chat.request import CHAT
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
 from gateway.keys import KeyStore
 from gateway.ledger.overview import Overview
@@ -30,13 +31,12 @@ from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
-from gateway.routes.chat import PATH as CHAT
-from gateway.routes.chat import ChatCompletions
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
+from gateway.routes.endpoint import CompletionEndpoint
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
-from gateway.routes.observed import Observed, request_id
+from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.telemetry import Telemetry
 from router.cascade import AnswerScorer, Cascade
@@ -94,7 +94,9 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
         return serving[0]
 
     app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.router.routes.append(Route(CHAT, ChatCompletions(at_work, authenticator, settings.server), methods=["POST"]))
+    for dialect in (CHAT,):
+        endpoint = CompletionEndpoint(dialect, at_work, authenticator, settings.server)
+        app.router.routes.append(Route(dialect.path, endpoint, methods=["POST"]))
     reports = Reports(database)
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
@@ -118,7 +120,7 @@ def _cache(settings: Settings) -> MemoryCache | None:
 def _add_error_handlers(app: FastAPI) -> None:
     def answering(named: Callable[[Request, Exception], RequestError]) -> Callable[..., Awaitable[Response]]:
         async def handler(request: Request, error: Exception) -> Response:
-            return error_response(named(request, error), request_id(request.scope))
+            return error_response(named(request, error), request.scope)
 
         return handler
 

@@ -31,14 +31,18 @@ from scorer.answer import Query, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What a client asks for. body : as it came, without ``model``, ``stream`` and ``stream_options``."""
+    """What a client asks for, as a chat completion, whichever dialect it spoke.
+
+    body : without ``model``, ``stream`` and ``stream_options``.
+    endpoint : the path that was asked.   dropped : hints of the client's that a chat completion cannot express.
+    """
 
     query: Query
     model: str
     body: Mapping[str, Any]
     endpoint: str
     stream: bool = False
-    include_usage: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class Decision:
     """Who answers and why, as far as it is known. None: not known yet, or not applicable.
 
     tier : 1-based.   spent : all attempts of the request together.
+    dropped : hints of the client's that the model which answers was not given, since nothing there can express them.
     """
 
     id: str
@@ -59,6 +64,7 @@ class Decision:
     threshold: float | None = None
     stop_reason: str | None = None
     spent: Spent | None = None
+    dropped: tuple[str, ...] = ()
 
     @property
     def chat_id(self) -> str:
@@ -113,7 +119,7 @@ class Completions:
         await self._ledger.open_request(record)
         page = _Page(self._ledger.log_for(record, request.body), choice, self._telemetry)
         if entry is not None:
-            yield self._cached(record, choice, entry, page)
+            yield self._cached(request, record, choice, entry, page)
             return
         draft = Decision(
             id=record.decision_id,
@@ -121,6 +127,7 @@ class Completions:
             policy=choice.policy,
             strategy_id=record.strategy_id,
             cache=status,
+            dropped=request.dropped,
             model=choice.strategy.stages[-1].model,
         )
         async with aclosing(self._answer(request, choice, page, draft)) as events:
@@ -189,7 +196,9 @@ class Completions:
         version = choice.scorer.version if choice.scorer else None
         return entry if why_not_serve(entry, choice.strategy.stages, version) is None else None
 
-    def _cached(self, record: RequestRecord, choice: Choice, entry: CacheEntry, page: "_Page") -> Completion:
+    def _cached(
+        self, request: ChatRequest, record: RequestRecord, choice: Choice, entry: CacheEntry, page: "_Page"
+    ) -> Completion:
         self._ledger.close_request(
             page.log.closing(
                 status="cached",
@@ -211,6 +220,7 @@ class Completions:
             score=entry.score,
             stop_reason="cached",
             spent=Spent(),
+            dropped=request.dropped,
         )
         return Completion(decision=decision, body=entry.json(), usage=entry.usage)
 

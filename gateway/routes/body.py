@@ -1,6 +1,6 @@
 """Reads a request's body, never more of it than the gateway accepts.
 
-Knows bytes and limits. What they mean is in ``gateway/routes/wire.py``.
+Knows bytes and limits. What they mean is in ``gateway/dialects``.
 """
 
 from starlette.requests import ClientDisconnect

@@ -40,5 +40,6 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "stop_reason": decision.stop_reason,
         "cache": decision.cache,
         "cost_usd": decision.spent.usd if decision.spent else None,
+        "dropped": ", ".join(decision.dropped) or None,
     }
     return ((name, value) for name, value in values.items() if value is not None)

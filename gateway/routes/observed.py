@@ -64,11 +64,11 @@ class Observed:
             _defects.exception("a request failed inside the gateway", extra={"fields": {"id": request_id(scope)}})
             if status:
                 raise  # too late for words: the server cuts the connection, so nobody takes the part for the whole
-            await error_response(InternalError(_SORRY), request_id(scope))(scope, receive, noticing)
+            await error_response(InternalError(_SORRY), scope)(scope, receive, noticing)
         except asyncio.CancelledError:  # the server's patience with a stop is over
             if not status:
                 stopping = Unavailable(_STOPPING, headers={"x-should-retry": "false"})  # it may have been paid for
-                await error_response(stopping, request_id(scope))(scope, receive, noticing)
+                await error_response(stopping, scope)(scope, receive, noticing)
             raise
         finally:
             self._telemetry.request_ended(_endpoint(scope), status or 499, watch.seconds)

@@ -5,18 +5,18 @@ where the decision and a late error travel: in headers and status, or in the eve
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.completion import ChatRequest, Completion, Decision
+from gateway.completion import Completion, Decision
 from gateway.config.settings import ServerSettings
+from gateway.dialects.dialect import StreamWriter
 from gateway.errors import RequestError
-from gateway.routes.headers import decision_fields, decision_headers, safe
-from gateway.routes.refusals import error_object, error_response
-from gateway.routes.sse import DONE, KEEP_ALIVE, ChunkWriter, event
-from gateway.routes.wire import render_usage
+from gateway.routes.headers import decision_fields, decision_headers
+from gateway.routes.observed import request_id
+from gateway.routes.refusals import error_response
 from router.backends.backend import Chunk
 
 _HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -25,10 +25,13 @@ _HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control":
 class EventStream:
     """One stream to one client. Give it what a completion yields with ``take``, or its error with ``fail``."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request: ChatRequest) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, writer: StreamWriter, ids: Mapping[str, str]
+    ) -> None:
+        """writer : says everything in the client's dialect.   ids : headers that go out in any case."""
         self._scope, self._receive, self._send = scope, receive, send
-        self._request = request
-        self._writer: ChunkWriter | None = None
+        self._writer, self._ids = writer, dict(ids)
+        self._begun = False  # it is known, and was said, who answers
         self._started = False
         self._held_too_long = False
         self._content = asyncio.Event()  # set once the client has something to read, or will never have
@@ -59,37 +62,28 @@ class EventStream:
         self._content.set()
         async with self._one_at_a_time:
             if not self._started:
-                await error_response(error, self._request.query.id)(self._scope, self._receive, self._send)
+                await error_response(error, self._scope)(self._scope, self._receive, self._send)
                 return
-            await self._body(event(error_object(error)), more=False)
+            await self._body(self._writer.fail(error), more=False)
 
     async def _start(self, decision: Decision) -> None:
-        usage = self._request.include_usage
-        self._writer = ChunkWriter(
-            chat_id=decision.chat_id,
-            created=int(decision.created.timestamp()),
-            model=decision.model,
-            include_usage=usage,
-        )
+        self._begun = True
         async with self._one_at_a_time:
-            if self._held_too_long:
-                self._writer.announce(decision_fields(decision))
-            else:
+            if not self._held_too_long:
                 await self._headers(decision_headers(decision))
+            opening = self._writer.begin(decision, decision_fields(decision) if self._held_too_long else None)
+            if opening:
+                await self._body(opening)
 
     async def _chunk(self, chunk: Chunk) -> None:
-        rendered = self._writer.live(chunk.body) if self._writer is not None and chunk.body is not None else None
-        if rendered is not None:
+        rendered = self._writer.live(chunk.body) if self._begun and chunk.body is not None else b""
+        if rendered:
             await self._body(rendered)
 
     async def _completion(self, completion: Completion) -> None:
-        if self._writer is None:
+        if not self._begun:
             await self._start(completion.decision)
-        assert self._writer is not None  # noqa: S101 (_start has made it)
-        pieces = [] if completion.live else list(self._writer.whole(completion.body))
-        if self._request.include_usage:
-            pieces.append(self._writer.usage(render_usage(completion)))
-        await self._body(b"".join([*pieces, DONE]), more=False)
+        await self._body(self._writer.end(completion), more=False)
 
     async def _keep_alive(self, hold_s: float, every_s: float) -> None:
         if await self._content_within(hold_s):
@@ -98,11 +92,11 @@ class EventStream:
             if self._content.is_set():
                 return
             self._held_too_long = True
-            await self._headers({"x-request-id": safe(self._request.query.id)})
-            await self._body(KEEP_ALIVE)
+            await self._headers({"x-request-id": request_id(self._scope)})
+            await self._body(self._writer.keep_alive)
         while not await self._content_within(every_s):
             async with self._one_at_a_time:
-                await self._body(KEEP_ALIVE)
+                await self._body(self._writer.keep_alive)
 
     async def _content_within(self, seconds: float) -> bool:
         try:
@@ -113,7 +107,10 @@ class EventStream:
 
     async def _headers(self, headers: dict[str, str]) -> None:
         self._started = True
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (_HEADERS | headers).items()]
+        raw = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in (_HEADERS | headers | self._ids).items()
+        ]
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
 
     async def _body(self, data: bytes, *, more: bool = True) -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.completion import Completion, Decision
+from gateway.dialects.chat.answer import render
+from gateway.dialects.chat.request import parse as parse_chat
 from gateway.errors import InvalidRequest
 from gateway.ledger.entry import Spent
-from gateway.routes.wire import parse_chat, render_completion
 from scorer.answer import Usage
 
 json_values = st.recursive(
@@ -36,12 +37,12 @@ DECISION = Decision(
 
 
 def parse(body: Any) -> Any:
-    return parse_chat(orjson.dumps(body), "dec_1", "/v1/chat/completions")
+    return parse_chat(orjson.dumps(body), "dec_1").request
 
 
 def refusal(raw: bytes) -> InvalidRequest | None:
     try:
-        parse_chat(raw, "dec_1", "/v1/chat/completions")
+        parse_chat(raw, "dec_1")
     except InvalidRequest as error:
         return error
     return None
@@ -52,7 +53,7 @@ def test_unknown_fields_pass_through_untouched(extra: dict[str, Any]) -> None:
     extra = {"x_" + name: value for name, value in extra.items()}
     request = parse(MINIMAL | extra | {"stream": True, "stream_options": {"include_usage": True}})
     assert request.body == {"messages": MINIMAL["messages"]} | extra
-    assert (request.model, request.stream, request.include_usage) == ("auto", True, True)
+    assert (request.model, request.stream) == ("auto", True)
 
 
 @given(st.binary(max_size=200) | json_values.map(orjson.dumps))
@@ -84,7 +85,7 @@ def test_content_is_text_or_parts(content: Any) -> None:
 
 def test_an_answer_is_the_models_own_but_for_its_frame() -> None:
     body = {"id": "up", "created": 1, "model": "up", "choices": [{"x": 1}], "usage": {"prompt_tokens": 2, "more": 3}}
-    rendered = render_completion(Completion(decision=DECISION, body=body, usage=None))
+    rendered = render(Completion(decision=DECISION, body=body, usage=None))
     assert (rendered["id"], rendered["model"]) == ("chatcmpl-1", "m")
     assert rendered["choices"] == [{"x": 1}]
     assert rendered["usage"] == {"prompt_tokens": 2, "more": 3, "cost": 0.0000015}
@@ -92,6 +93,6 @@ def test_an_answer_is_the_models_own_but_for_its_frame() -> None:
 
 def test_usage_that_the_upstream_did_not_tell_is_told_as_it_was_counted() -> None:
     usage = Usage(prompt_tokens=2, completion_tokens=3, source="counted")
-    rendered = render_completion(Completion(decision=DECISION, body={}, usage=usage))
+    rendered = render(Completion(decision=DECISION, body={}, usage=usage))
     assert rendered["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5, "cost": 0.0000015}
-    assert render_completion(Completion(decision=DECISION, body={}, usage=None))["usage"] is None
+    assert render(Completion(decision=DECISION, body={}, usage=None))["usage"] is None

@@ -1,6 +1,7 @@
-"""POST /v1/chat/completions, as a whole body or as a stream.
+"""One endpoint that answers with a completion, in any dialect, as a whole body or as a stream.
 
-Knows bodies, headers, deadlines and clients that go away. How an answer comes about is in ``gateway/completion.py``.
+Knows bodies, headers, deadlines and clients that go away. How an answer comes about is in ``gateway/completion.py``,
+how it is spoken in ``gateway/dialects``.
 """
 
 import asyncio
@@ -14,70 +15,77 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
-from gateway.completion import ChatRequest, Completion, Completions, Decision
+from gateway.completion import Completion, Completions, Decision
 from gateway.config.settings import ServerSettings
+from gateway.dialects.dialect import Asked, Dialect
 from gateway.errors import InternalError, RequestError, UpstreamFailed
 from gateway.json_bytes import encode
 from gateway.keys import Caller
 from gateway.routes.body import read_body
+from gateway.routes.callers import credential
 from gateway.routes.headers import decision_fields, decision_headers
 from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
-from gateway.routes.wire import parse_chat, render_completion
 from router.backends.backend import Chunk
 
-PATH = "/v1/chat/completions"
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
 
 
-class ChatCompletions:
+class CompletionEndpoint:
     """The endpoint, as a bare ASGI application: an answer passes through nothing that it does not need.
 
     completions : those that serve at the moment. Raises Unavailable.
     """
 
     def __init__(
-        self, completions: Callable[[], Completions], authenticator: Authenticator, settings: ServerSettings
+        self,
+        dialect: Dialect,
+        completions: Callable[[], Completions],
+        authenticator: Authenticator,
+        settings: ServerSettings,
     ) -> None:
+        self._dialect = dialect
         self._completions, self._authenticator, self._settings = completions, authenticator, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or notice that nobody waits for the answer any more."""
-        served_at(scope, PATH)
+        served_at(scope, self._dialect.path)
         headers = Headers(scope=scope)
         try:
-            caller = await self._authenticator.caller(headers.get("authorization"), headers.get("origin"))
+            caller = await self._authenticator.caller(credential(headers), headers.get("origin"))
             raw = await read_body(scope, receive, self._settings.max_body_bytes)
-            request = parse_chat(raw, request_id(scope), PATH)
+            asked = self._dialect.parse(raw, request_id(scope))
         except RequestError as error:
-            await error_response(error, request_id(scope))(scope, receive, send)
+            await error_response(error, scope)(scope, receive, send)
             return
         except ClientDisconnect:
             notes(scope)["client_gone"] = True
             return
+        request = asked.request
         notes(scope).update(key_id=caller.key_id, requested_model=request.model[:128], stream=request.stream)
         answering = self._stream if request.stream else self._whole
-        if not await _unless_gone(answering(request, caller, scope, receive, send), receive):
+        if not await _unless_gone(answering(asked, caller, scope, receive, send), receive):
             notes(scope)["client_gone"] = True
 
-    async def _whole(self, request: ChatRequest, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _whole(self, asked: Asked, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         response: Response | None = None
         try:
-            async with aclosing(self._items(request, caller, scope, self._deadline())) as items:
+            async with aclosing(self._items(asked, caller, scope, self._deadline())) as items:
                 async for item in items:
                     if isinstance(item, Completion):
-                        headers = decision_headers(item.decision)
-                        response = Response(encode(render_completion(item)), headers=headers, media_type=JSON)
+                        headers = decision_headers(item.decision) | self._ids(item.decision.id)
+                        response = Response(encode(asked.render(item)), headers=headers, media_type=JSON)
         except RequestError as error:
-            response = error_response(error, request.query.id)
+            response = error_response(error, scope)
         if response is None:
             raise InternalError("A completion ended without an answer.")
         await response(scope, receive, send)
 
-    async def _stream(self, request: ChatRequest, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
-        stream, deadline = EventStream(scope, receive, send, request), self._deadline()
-        items = self._items(request, caller, scope, deadline)
+    async def _stream(self, asked: Asked, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        ids = self._ids(request_id(scope))
+        stream, deadline = EventStream(scope, receive, send, asked.writer(), ids), self._deadline()
+        items = self._items(asked, caller, scope, deadline)
         # closed here and not by the garbage collector: whoever waits for this to end must find the attempt settled
         async with stream.kept_alive(self._settings), aclosing(items):
             try:
@@ -90,15 +98,18 @@ class ChatCompletions:
             except TimeoutError:  # the client is there and does not read: it must not hold the upstream for ever
                 notes(scope)["client_gone"] = True
 
+    def _ids(self, decision_id: str) -> dict[str, str]:
+        return dict.fromkeys(self._dialect.id_headers, decision_id)
+
     def _deadline(self) -> float:
         """When even waiting for what the calls' own deadline left over is over, by the event loop's clock."""
         return asyncio.get_running_loop().time() + self._settings.request_timeout_s + _GRACE_S
 
     async def _items(
-        self, request: ChatRequest, caller: Caller, scope: Scope, deadline: float
+        self, asked: Asked, caller: Caller, scope: Scope, deadline: float
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         """What the completion yields, within the deadline of a whole request."""
-        async with aclosing(self._completions().complete(request, caller)) as events:
+        async with aclosing(self._completions().complete(asked.request, caller)) as events:
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):

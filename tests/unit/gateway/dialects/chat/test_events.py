@@ -1,12 +1,15 @@
 """Chunks of one stream: one id, role first and once, usage in its own chunk iff asked for."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routes.sse import ChunkWriter
+from gateway.completion import Completion, Decision
+from gateway.dialects.chat.events import ChunkWriter
+from gateway.dialects.sse import DONE
 from router.streaming import Assembly
 
 texts = st.text(max_size=20)
@@ -21,12 +24,25 @@ chunks = st.builds(
 )
 
 
-def writer(*, include_usage: bool = False) -> ChunkWriter:
-    return ChunkWriter(chat_id="chatcmpl-1", created=7, model="m", include_usage=include_usage)
+DECISION = Decision(
+    id="dec_1", created=datetime.fromtimestamp(7, UTC), policy="p", strategy_id="s", cache="MISS", model="m"
+)
 
 
-def read(event: bytes | None) -> dict[str, Any]:
-    assert event is not None
+def writer(*, include_usage: bool = False, announced: dict[str, Any] | None = None) -> ChunkWriter:
+    one = ChunkWriter(include_usage=include_usage)
+    assert one.begin(DECISION, announced) == b""
+    return one
+
+
+def ended(one: ChunkWriter, body: dict[str, Any], *, live: bool = False) -> list[bytes]:
+    *events, nothing = one.end(Completion(decision=DECISION, body=body, usage=None, live=live)).split(b"\n\n")
+    assert nothing == b""
+    assert events[-1] + b"\n\n" == DONE
+    return [block + b"\n\n" for block in events[:-1]]
+
+
+def read(event: bytes) -> dict[str, Any]:
     assert event.startswith(b"data: ")
     assert event.endswith(b"\n\n")
     assert event.count(b"\n") == 2
@@ -57,7 +73,7 @@ def test_chunks_without_choices_are_not_passed_on() -> None:
         {"choices": [], "usage": {"prompt_tokens": 1}},
     ]
     for body in empty:
-        assert writer().live(body) is None
+        assert writer().live(body) == b""
 
 
 def test_a_whole_answer_as_chunks_says_the_same() -> None:
@@ -68,7 +84,7 @@ def test_a_whole_answer_as_chunks_says_the_same() -> None:
         for n, (message, reason) in enumerate(zip(messages, ("stop", "tool_calls"), strict=True))
     ]
     assembly = Assembly()
-    for event in writer().whole({"choices": choices, "usage": {"prompt_tokens": 3}}):
+    for event in ended(writer(), {"choices": choices, "usage": {"prompt_tokens": 3}}):
         assembly.add(read(event))
     again = assembly.body()["choices"]
     assert [choice["message"].get("content") for choice in again] == ["hi", None]
@@ -78,13 +94,13 @@ def test_a_whole_answer_as_chunks_says_the_same() -> None:
 
 
 def test_an_announcement_travels_in_one_chunk_only() -> None:
-    one = writer()
-    one.announce({"tier": 2})
+    one = writer(announced={"tier": 2})
     chunk = {"choices": [{"index": 0, "delta": {"content": "x"}}]}
     assert read(one.live(chunk))["spillway"] == {"tier": 2}
     assert "spillway" not in read(one.live(chunk))
 
 
 def test_the_usage_chunk_has_no_choices() -> None:
-    sent = read(writer(include_usage=True).usage({"prompt_tokens": 1}))
-    assert (sent["choices"], sent["usage"], sent["id"]) == ([], {"prompt_tokens": 1}, "chatcmpl-1")
+    (event,) = ended(writer(include_usage=True), {"usage": {"prompt_tokens": 1}}, live=True)
+    sent = read(event)
+    assert (sent["choices"], sent["usage"], sent["id"]) == ([], {"prompt_tokens": 1, "cost": None}, "chatcmpl-1")
