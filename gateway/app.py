@@ -13,7 +13,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
@@ -23,7 +22,6 @@ from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
-from gateway.dialects.chat.request import CHAT
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
 from gateway.keys import KeyStore
 from gateway.ledger.overview import Overview
@@ -33,7 +31,7 @@ from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
-from gateway.routes.endpoint import CompletionEndpoint
+from gateway.routes.endpoint import completion_routes
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
 from gateway.routes.observed import Observed
@@ -94,9 +92,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
         return serving[0]
 
     app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for dialect in (CHAT,):
-        endpoint = CompletionEndpoint(dialect, at_work, authenticator, settings.server)
-        app.router.routes.append(Route(dialect.path, endpoint, methods=["POST"]))
+    app.router.routes.extend(completion_routes(at_work, authenticator, settings.server))
     reports = Reports(database)
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))

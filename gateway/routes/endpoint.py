@@ -12,11 +12,13 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
 from gateway.completion import Completion, Completions, Decision
 from gateway.config.settings import ServerSettings
+from gateway.dialects.chat.request import CHAT
 from gateway.dialects.dialect import Asked, Dialect
 from gateway.errors import InternalError, RequestError, UpstreamFailed
 from gateway.json_bytes import encode
@@ -29,7 +31,18 @@ from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from router.backends.backend import Chunk
 
+DIALECTS = (CHAT,)
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
+
+
+def completion_routes(
+    completions: Callable[[], Completions], authenticator: Authenticator, settings: ServerSettings
+) -> list[Route]:
+    """One route for each dialect in which a completion can be asked for."""
+    return [
+        Route(dialect.path, CompletionEndpoint(dialect, completions, authenticator, settings), methods=["POST"])
+        for dialect in DIALECTS
+    ]
 
 
 class CompletionEndpoint:
