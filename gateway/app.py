@@ -17,7 +17,7 @@ from starlette.responses import Response
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions
-from gateway.config.models import backends_of, output_limits
+from gateway.config.models import output_limits, pools_of
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
@@ -51,7 +51,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     """
     policies = load_policies(settings, load_scorer)
     prices = price_book(settings)
-    backends = backends_of(settings)
+    pools = pools_of(settings)
     database = Database(settings.database_url)
     ledger = LedgerWriter(database, prices, output_limits=output_limits(settings))
     telemetry = Telemetry()
@@ -65,8 +65,8 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.dispose)
-            for backend in backends.values():
-                stack.push_async_callback(backend.aclose)
+            for pool in pools.values():
+                stack.push_async_callback(pool.aclose)
             await database.migrate()
             cache = _cache(settings)
             secret = await database.installation_secret("cache")
@@ -74,7 +74,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             stack.push_async_callback(ledger.stop)
             completions = Completions(
                 policies=policies,
-                cascade=Cascade(backends),
+                cascade=Cascade(pools),
                 ledger=ledger,
                 cache=cache,
                 cache_secret=secret,

@@ -24,7 +24,8 @@ from gateway.policies import Choice, PolicyBook
 from gateway.telemetry import Telemetry
 from gateway.upstream_errors import refusal
 from router.backends.backend import Call, Chunk
-from router.cascade import Cascade, Opening
+from router.calling import Opening
+from router.cascade import Cascade
 from router.outcome import Attempt, Outcome
 from scorer.answer import Query, Usage
 
@@ -143,7 +144,15 @@ class Completions:
         outcome: Outcome | None = None
         live = False
         call = Call(request_id=request.query.id, body=request.body, timeout_s=self._timeout_s)
-        running = self._cascade.run(request.query, call, choice.strategy, choice.scorer, page, live=request.stream)
+        running = self._cascade.run(
+            request.query,
+            call,
+            choice.strategy,
+            choice.scorer,
+            page,
+            live=request.stream,
+            fallbacks=choice.fallbacks,
+        )
         try:
             async with aclosing(running) as events:
                 async for event in events:

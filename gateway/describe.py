@@ -5,7 +5,7 @@ Loads everything that serving loads, so that what passes here starts there. Call
 
 from collections.abc import Iterator
 
-from gateway.config.models import backends_of
+from gateway.config.models import pools_of
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.policies import Policy, PolicyBook, load_policies
@@ -15,14 +15,15 @@ from router.pricing import Price
 def describe(settings: Settings) -> Iterator[str]:
     """Line by line. Raises ConfigError for what cannot be served."""
     policies, prices = load_policies(settings), price_book(settings)
-    backends_of(settings)
+    pools_of(settings)
     server = settings.server
     yield f"{settings.path} is right. It serves on http://{server.host}:{server.port}"
     yield f"  keys {'required' if settings.auth.required else 'not required'}, cache {_cache(settings)}"
     yield "models"
     for model in settings.models:
         where = f" at {model.base_url}" if model.base_url else ""
-        yield f"  {model.name}: {model.backend}{where}, {_price(prices.price(model.name))}"
+        several = f" in {len(model.deployments)} deployments" if len(model.deployments) > 1 else ""
+        yield f"  {model.name}: {model.backend}{where}{several}, {_price(prices.price(model.name))}"
     yield "policies"
     yield from _policies(policies)
 

@@ -105,6 +105,12 @@ class Unavailable(RequestError):
     status, type, code = 503, "server_error", "unavailable"
 
 
+class TooManyAtOnce(RequestError):
+    """As many calls as are allowed are under way, and no more may wait. Nothing was called."""
+
+    status, type, code = 429, "rate_limit_error", "too_many_at_once"
+
+
 class UpstreamFailed(RequestError):
     """Every model that could answer failed. ``status`` says in which way."""
 

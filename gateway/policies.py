@@ -48,6 +48,7 @@ class Choice:
     scorer: AnswerScorer | None
     cache: CacheMode
     tiers: tuple[str, ...]
+    fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
 
     def tier(self, model: str) -> int:
         """The model's 1-based tier; a safe model outside the strategy comes after its last."""
@@ -60,9 +61,15 @@ class PolicyBook:
     default : the policy behind ``auto``, None if there is none.
     """
 
-    def __init__(self, policies: Sequence[Policy], default: str | None, models: Mapping[str, Limits]) -> None:
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        default: str | None,
+        models: Mapping[str, Limits],
+        fallbacks: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._policies = {policy.name: policy for policy in policies}
-        self.default, self._models = default, dict(models)
+        self.default, self._models, self._fallbacks = default, dict(models), dict(fallbacks or {})
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())
@@ -81,8 +88,9 @@ class PolicyBook:
 
     def choose(self, requested: str, body: Mapping[str, object]) -> Choice:
         """Raises ModelNotFound for a name that is not served, NoCapableModel if no tier can do what the body asks."""
+        needs = needs_of(body)
         if requested in self._models:  # a name asked for is a wish: the provider itself refuses what it cannot do
-            return _plain(requested)
+            return self._with_fallbacks(_plain(requested), needs)
         name = self.default if requested == AUTO else requested.removeprefix(PREFIX)
         policy = self._policies.get(name or "") if requested == AUTO or requested.startswith(PREFIX) else None
         if policy is None:
@@ -90,7 +98,14 @@ class PolicyBook:
                 f"The model {requested[:_SHOWN]!r} does not exist here; there are: {', '.join(self.names)}.",
                 param="model",
             )
-        return self._able(policy, needs_of(body))
+        return self._with_fallbacks(self._able(policy, needs), needs)
+
+    def _with_fallbacks(self, choice: Choice, needs: Needs) -> Choice:
+        """With those fallbacks of its last model that can serve the request and are not asked anyway."""
+        asked = {*(stage.model for stage in choice.strategy.stages), choice.strategy.safe_model}
+        named = self._fallbacks.get(choice.strategy.stages[-1].model, ())
+        able = (model for model in named if model not in asked and self._models[model].why_not(needs) is None)
+        return replace(choice, fallbacks=tuple(able))
 
     def _able(self, policy: Policy, needs: Needs) -> Choice:
         whole = policy.strategy or single(policy.safe_model)
@@ -136,7 +151,8 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
                 name=written.name, safe_model=written.safe_model, strategy=strategy, scorer=scorer, cache=written.cache
             )
         )
-    return PolicyBook(policies, settings.default.name if settings.default else None, models)
+    fallbacks = {model.name: model.fallbacks for model in settings.models}
+    return PolicyBook(policies, settings.default.name if settings.default else None, models, fallbacks)
 
 
 def _plain(model: str) -> Choice:

@@ -3,15 +3,18 @@
 Knows the router's errors and the clients' retry conventions.
 """
 
+import math
 import re
 
-from gateway.errors import InvalidRequest, NotFound, RequestError, UpstreamFailed
+from gateway.errors import InvalidRequest, NotFound, RequestError, TooManyAtOnce, UpstreamFailed
 from router.errors import (
     BackendBusy,
     BackendError,
     BackendRefused,
+    BackendSaturated,
     BackendTimeout,
     BackendUnauthorized,
+    BackendUnavailable,
     BackendUnreachable,
     NotRecorded,
 )
@@ -59,8 +62,13 @@ def _told(error: BackendError) -> RequestError:
         return UpstreamFailed(said, status=502, code="upstream_unauthorized", headers=_DO_NOT_RETRY)
     if isinstance(error, BackendTimeout):
         return UpstreamFailed(f"{model} did not answer in time.", status=504, code="upstream_timeout")
+    wait = {} if error.retry_after_s is None else {"retry-after": str(max(0, math.ceil(error.retry_after_s)))}
+    if isinstance(error, BackendSaturated):
+        return TooManyAtOnce(f"As many calls of {model} as are allowed at once are under way.", headers=wait)
+    if isinstance(error, BackendUnavailable):
+        said = f"{model} was not called: it failed too often, or asked to be left alone for a while."
+        return UpstreamFailed(said, status=503, code="upstream_unavailable", headers=wait)
     if isinstance(error, BackendBusy):
-        wait = {} if error.retry_after_s is None else {"retry-after": str(max(0, round(error.retry_after_s)))}
         return UpstreamFailed(f"{model} is busy.", status=503, code="upstream_busy", headers=wait)
     if isinstance(error, BackendUnreachable):
         return UpstreamFailed(f"{model} cannot be reached.", status=502, code="upstream_unreachable")

@@ -7,20 +7,19 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from router.backends.backend import Backend, Call, Chunk, Reply
-from router.errors import BackendBroken, BackendError, BackendTimeout, StrategyError
-from router.ids import new_id
-from router.outcome import Attempt, AttemptState, Outcome, StopReason
+from router.backends.backend import Call, Chunk
+from router.backends.pool import Pool
+from router.calling import Asked, Asking, AttemptLog, Trial, ask
+from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError
+from router.outcome import Attempt, AttemptState, Cause, Outcome, StopReason
 from router.strategy import Stage, Strategy
-from router.streaming import says_something
-from scorer.answer import Answer, Query, Usage
+from scorer.answer import Answer, Query
 from scorer.errors import ScorerError
 
 _telemetry = logging.getLogger(__name__)
-_NEVER_SENT = Usage(prompt_tokens=0, completion_tokens=0, source="counted")
 
 
 class AnswerScorer(Protocol):
@@ -34,35 +33,11 @@ class AnswerScorer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """An attempt about to be made."""
-
-    attempt_id: str
-    stage: int
-    model: str
-
-
-class AttemptLog(Protocol):
-    """Where attempts are reserved before they are dispatched, and settled after."""
-
-    async def open(self, opening: Opening) -> None:
-        """Return once the reservation is committed. May raise to refuse: the call is then not made, nor closed."""
-        ...
-
-    def close(self, attempt: Attempt) -> None:
-        """Settle. Never blocks, never raises; called exactly once for each opening, also on cancellation.
-
-        If ``open`` itself was cancelled, this may name an attempt that was never reserved.
-        """
-        ...
-
-
 class Cascade:
-    """The one that carries strategies out on the given backends, by model name."""
+    """The one that carries strategies out on the given models' deployments, by model name."""
 
-    def __init__(self, backends: Mapping[str, Backend]) -> None:
-        self._backends = backends
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._pools = pools
 
     async def run(
         self,
@@ -73,6 +48,7 @@ class Cascade:
         log: AttemptLog,
         *,
         live: bool,
+        fallbacks: Sequence[str] = (),
     ) -> AsyncGenerator[Chunk | Outcome]:
         """Chunks of a live stream, if any, then exactly one Outcome, also where nobody answers.
 
@@ -80,24 +56,33 @@ class Cascade:
         live : let the client watch a stage that takes whatever comes (threshold None). Once a chunk went out there is
             no other model: if that call dies, the Outcome is "failed".
 
+        fallbacks : models outside the strategy, asked in this order where its last stage cannot answer.
+
         A call that fails is an attempt that never passes. Without a score (no scorer, a scorer that fails, several
         choices in one reply, which no score covers) the safe model answers. Where the log refuses to open an attempt,
         the best answer so far stands. If the caller cancels or closes the generator, it hangs up on the upstream and
         the attempt under way is closed as "cancelled"; there is no Outcome then.
         """
         run = _Run(query=query, call=call, strategy=strategy, scorer=scorer, log=log, live=live)
-        named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model])
-        missing = [model for model in named if model not in self._backends]
+        named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model, *fallbacks])
+        missing = [model for model in named if model not in self._pools]
         if missing:
             run.error = StrategyError(f"strategy {strategy.id}: no backend for {', '.join(missing)}")
             yield run.outcome()
             return
         for place, stage in run.places():
-            async with aclosing(run.attempt(place, stage, self._backends[stage.model])) as chunks:
+            async with aclosing(run.attempt(place, stage, self._pools[stage.model])) as chunks:
                 async for chunk in chunks:
                     yield chunk
             if run.settled:
                 break
+        for place, model in enumerate(fallbacks, start=len(strategy.stages) + 1):
+            if not run.needs_fallback:
+                break
+            run.cause = "fallback"
+            async with aclosing(run.attempt(place, Stage(model=model), self._pools[model])) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         yield run.outcome()
 
 
@@ -116,44 +101,6 @@ def single(model: str) -> Strategy:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Trial:
-    """An attempt under way. It counts as cancelled, and as never sent, until it is known better."""
-
-    opening: Opening
-    threshold: float | None
-    started: float = field(default_factory=time.monotonic)
-    state: AttemptState = "cancelled"
-    reply: Reply | None = None
-    usage: Usage | None = _NEVER_SENT
-    score: float | None = None
-    first_token_s: float | None = None
-    error: BackendError | None = None
-
-    def dispatched(self) -> None:
-        self.usage = None
-        self.started = time.monotonic()
-
-    def replied(self, reply: Reply) -> None:
-        self.reply, self.usage = reply, reply.usage
-        self.first_token_s = reply.first_token_s
-
-    def closed(self) -> Attempt:
-        return Attempt(
-            id=self.opening.attempt_id,
-            stage=self.opening.stage,
-            model=self.opening.model,
-            state=self.state,
-            reply=self.reply,
-            usage=self.usage,
-            score=self.score,
-            threshold=self.threshold,
-            latency_s=time.monotonic() - self.started,
-            first_token_s=self.first_token_s,
-            error=self.error,
-        )
-
-
-@dataclass(slots=True, kw_only=True)
 class _Run:
     """One query on its way through one strategy."""
 
@@ -169,10 +116,18 @@ class _Run:
     sent: bool = False  # the client has seen a chunk
     stopped: bool = False  # no further call may be made
     error: Exception | None = None
+    cause: Cause = "first"
 
     @property
     def settled(self) -> bool:
         return self.sent or self.stopped or self._accepted() is not None
+
+    @property
+    def needs_fallback(self) -> bool:
+        """Whether the strategy could not be carried out to its end, for a reason that another model may not have."""
+        if self.settled or not isinstance(self.error, BackendError):
+            return False
+        return not isinstance(self.error, BackendRefused | NotRecorded) and self._answered()[1] != "scorer_abstained"
 
     def places(self) -> Iterator[tuple[int, Stage]]:
         """The stages to try, each asked for only after the one before did not settle it."""
@@ -189,63 +144,35 @@ class _Run:
             safe = self.strategy.safe_model
             yield models.index(safe) if safe in models else len(models), Stage(model=safe)
 
-    async def attempt(self, place: int, stage: Stage, backend: Backend) -> AsyncGenerator[Chunk]:
-        """Open, call, judge; close whatever happens. Yields the chunks that the client may see."""
-        left_s = self._left_s()
-        if left_s is not None and left_s <= 0:
-            self.stopped, self.error = True, BackendTimeout(stage.model, "the request's time was up before this call")
-            return
-        trial = _Trial(
-            opening=Opening(attempt_id=new_id("att"), stage=place, model=stage.model), threshold=stage.threshold
+    async def attempt(self, place: int, stage: Stage, pool: Pool) -> AsyncGenerator[Chunk]:
+        """Ask one stage's model, however many calls that takes. Yields the chunks that the client may see."""
+        asked = Asked()
+        asking = Asking(
+            place=place,
+            threshold=stage.threshold,
+            call=self.call,
+            live=self.live and stage.threshold is None,
+            ends=None if self.call.timeout_s is None else self.started + self.call.timeout_s,
+            log=self.log,
+            judge=self._judge,
+            closed=self._closed,
+            cause=self.cause,
         )
-        try:
-            await self.log.open(trial.opening)
-        except Exception as refusal:  # noqa: BLE001  whatever a log refuses with is the caller's to tell
-            self.stopped, self.error = True, refusal
-            return
-        except BaseException:  # cancelled while opening: it may be open
-            self._close(trial)
-            raise
-        try:
-            trial.dispatched()
-            call = replace(self.call, timeout_s=self._left_s())
-            if self.live and stage.threshold is None:
-                async with aclosing(self._watched(trial, backend.stream(call))) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-            else:
-                trial.replied(await backend.complete(call))
-                trial.state = self._judged(trial)
-        except BackendError as error:
-            trial.state, trial.error = "failed", error
-        except Exception as error:  # noqa: BLE001  one backend's bug is one failed call, not a lost request
-            _telemetry.exception("backend %s broke its promise", stage.model)
-            trial.state, trial.error = "failed", BackendBroken(stage.model, f"unexpected {type(error).__name__}")
-        finally:
-            self._close(trial)
-
-    async def _watched(self, trial: _Trial, stream: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-        """The stream, from the first word on: an upstream that dies after the mere role can still be replaced."""
-        held: list[Chunk] = []
-        async with aclosing(stream) as chunks:
+        async with aclosing(ask(pool, asking, asked)) as chunks:
             async for chunk in chunks:
-                trial.usage = chunk.usage or trial.usage
-                if chunk.reply is not None:
-                    trial.replied(chunk.reply)
-                    trial.state = "accepted"
-                held.append(chunk)
-                if chunk.reply is None and not self.sent and not says_something(chunk.body or {}):
-                    continue
-                if trial.first_token_s is None:
-                    trial.first_token_s = time.monotonic() - trial.started
                 self.sent = True
-                for ready in held:
-                    yield ready
-                held.clear()
-        if trial.reply is None:
-            raise BackendBroken(trial.opening.model, "the stream ended without its reply")
+                yield chunk
+        self.error = asked.error or self.error
+        self.stopped = self.stopped or asked.refused
 
-    def _judged(self, trial: _Trial) -> AttemptState:
+    async def _judge(self, trial: Trial) -> None:
+        trial.state = self._judged(trial)
+
+    def _closed(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        self.log.close(attempt)
+
+    def _judged(self, trial: Trial) -> AttemptState:
         if trial.threshold is None or trial.reply is None:
             return "accepted"
         trial.score = self._score(trial.reply.answer)
@@ -269,18 +196,6 @@ class _Run:
             return None
         return score if 0.0 <= score <= 1.0 else None  # NaN is not
 
-    def _close(self, trial: _Trial) -> None:
-        attempt = trial.closed()
-        self.attempts.append(attempt)
-        if attempt.error is not None:
-            self.error = attempt.error
-        self.log.close(attempt)
-
-    def _left_s(self) -> float | None:
-        if self.call.timeout_s is None:
-            return None
-        return self.call.timeout_s - (time.monotonic() - self.started)
-
     def _accepted(self) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.state == "accepted"), None)
 
@@ -302,6 +217,8 @@ class _Run:
 
     def _answered(self) -> tuple[Attempt | None, StopReason]:
         accepted = self._accepted()
+        if accepted is not None and accepted.cause == "fallback":
+            return accepted, "fallback"
         if accepted is not None:
             at_last = accepted.threshold is None and accepted.stage == len(self.strategy.stages) - 1
             return accepted, "scorer_abstained" if self.abstained else "last_stage" if at_last else "accepted"

@@ -73,6 +73,14 @@ class BackendBusy(BackendError):
     retryable = True
 
 
+class BackendUnavailable(BackendError):
+    """The model was not called: every deployment of it failed too often, or asked to be left alone for a while."""
+
+
+class BackendSaturated(BackendError):
+    """The model was not called: as many calls as are allowed are under way, and the queue is full or too slow."""
+
+
 class BackendBroken(BackendError):
     """The upstream failed within (5xx), or the connection died before an answer was complete."""
 

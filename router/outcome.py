@@ -12,11 +12,19 @@ from scorer.answer import Usage
 
 AttemptState = Literal["accepted", "rejected", "failed", "cancelled"]
 
+Cause = Literal[
+    "first",  # the stage's first call
+    "retry",  # the one before failed, and cannot have been billed
+    "hedge",  # the one beside it did not begin to answer for a while
+    "fallback",  # no stage of the strategy could answer
+]
+
 StopReason = Literal[
     "accepted",  # a stage before the last reached its threshold
     "last_stage",  # the last stage answers whatever its score
     "best_so_far",  # the last stage failed or fell short: the best scored answer that was already paid for
     "scorer_abstained",  # no score could be given: the safe model answers
+    "fallback",  # no stage could be called with success: a model outside the strategy answers
     "failed",  # nobody answers
     "cancelled",  # the client went away
 ]
@@ -42,6 +50,8 @@ class Attempt:
     latency_s: float
     first_token_s: float | None = None
     error: BackendError | None = None
+    deployment: str | None = None  # which of the model's, where it has several
+    cause: Cause = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from gateway.ledger.entry import RequestRecord, RequestStatus
 from gateway.ledger.liveness import Identity
 from gateway.ledger.writer import LedgerWriter, WriterLimits
 from router.backends.backend import Reply
-from router.cascade import Opening
+from router.calling import Opening
 from router.errors import BackendError
 from router.ids import new_id
 from router.outcome import Attempt, AttemptState

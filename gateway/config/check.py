@@ -123,6 +123,7 @@ def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
     names = {model.name for model in settings.models}
     for n, model in enumerate(settings.models):
         yield from _model(settings, ("models", n), model, serving)
+        yield from _upstreams(("models", n), model, names)
     for n, policy in enumerate(settings.policies):
         yield from _policy(settings, ("policies", n), policy, names, serving)
     yield from _default_policy(settings)
@@ -144,7 +145,8 @@ def _twice(section: str, names: list[str]) -> Iterator[Finding]:
 def _model(settings: Settings, where: FieldPath, model: ModelSettings, serving: bool) -> Iterator[Finding]:
     if model.name == "auto" or model.name.startswith("cascade/"):
         yield (*where, "name"), f"{model.name!r} is kept for policies; give the model another name"
-    if model.backend == "openai_compatible" and model.base_url is None:
+    placed = bool(model.deployments) and all(deployment.base_url for deployment in model.deployments)
+    if model.backend == "openai_compatible" and model.base_url is None and not placed:
         yield (*where, "base_url"), "is required for an openai_compatible backend, e.g. http://127.0.0.1:8000/v1"
     if model.backend == "recorded" and not model.log:
         yield (*where, "log"), "is required for a recorded backend: a list of log files to play back"
@@ -155,6 +157,20 @@ def _model(settings: Settings, where: FieldPath, model: ModelSettings, serving: 
     for n, path in enumerate(model.log if serving and model.backend == "recorded" else ()):
         if not settings.locate(path).is_file():
             yield (*where, "log", n), f"there is no file {settings.locate(path)}"
+
+
+def _upstreams(where: FieldPath, model: ModelSettings, models: set[str]) -> Iterator[Finding]:
+    names = [deployment.name or str(n + 1) for n, deployment in enumerate(model.deployments)]
+    for n, name in enumerate(names):
+        if name in names[:n]:
+            yield (*where, "deployments", n, "name"), f"{name!r} is the name of another one; names must differ"
+    if model.backend == "recorded" and model.deployments:
+        yield (*where, "deployments"), "belongs to backends that are called, and this one is recorded"
+    for n, fallback in enumerate(model.fallbacks):
+        if fallback == model.name:
+            yield (*where, "fallbacks", n), "is the model itself; a fallback is another one"
+        elif fallback not in models:
+            yield (*where, "fallbacks", n), f"there is no model {fallback!r}{closest(fallback, models)}"
 
 
 def _policy(

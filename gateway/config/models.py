@@ -1,29 +1,25 @@
-"""The configured models as backends, and how long their answers can get.
+"""The configured models as pools of deployments, and how long their answers can get.
 
 Knows both the configuration's words and the router's, and translates. Calls nothing.
 """
 
 from collections.abc import Mapping
 
+from gateway.config.file import FieldPath
 from gateway.config.settings import ModelSettings, Settings
-from router.backends.backend import Backend
+from gateway.config.upstreams import DeploymentSettings
+from router.backends.breaker import Breaker, BreakerRules
 from router.backends.build import BackendSpec, build
 from router.backends.hosted_catalog import known_model
+from router.backends.pool import Deployment, Pool, PoolRules
+from router.backends.retries import RetryRules
 from router.errors import BadBackendSpec
 from scorer.errors import ScorerError
 
 
-def backends_of(settings: Settings) -> Mapping[str, Backend]:
-    """Every model's backend by its name. Raises ConfigError placing what a backend cannot do with."""
-    backends = {}
-    for n, model in enumerate(settings.models):
-        try:
-            backends[model.name] = build(_spec(settings, model))
-        except BadBackendSpec as error:
-            raise settings.refuse(("models", n, _FIELDS.get(error.field, error.field)), error.reason) from error
-        except ScorerError as error:
-            raise settings.refuse(("models", n, "log"), str(error)) from error
-    return backends
+def pools_of(settings: Settings) -> Mapping[str, Pool]:
+    """Every model's deployments by its name. Raises ConfigError placing what a backend cannot do with."""
+    return {model.name: _pool(settings, n, model) for n, model in enumerate(settings.models)}
 
 
 def output_limits(settings: Settings) -> Mapping[str, int]:
@@ -42,15 +38,60 @@ def output_limits(settings: Settings) -> Mapping[str, int]:
 _FIELDS = {"logs": "log"}  # the router's word: the configuration's
 
 
-def _spec(settings: Settings, model: ModelSettings) -> BackendSpec:
+def _pool(settings: Settings, n: int, model: ModelSettings) -> Pool:
+    rules = _rules(model)
+    deployments = []
+    for place, deployment in enumerate(model.deployments or (DeploymentSettings(),)):
+        where: FieldPath = ("models", n, "deployments", place) if model.deployments else ("models", n)
+        spec = _spec(settings, model, deployment)
+        try:
+            backend = build(spec)
+        except BadBackendSpec as error:
+            raise settings.refuse((*where, _FIELDS.get(error.field, error.field)), error.reason) from error
+        except ScorerError as error:
+            raise settings.refuse((*where, "log"), str(error)) from error
+        deployments.append(
+            Deployment(
+                name=deployment.name or str(place + 1),
+                backend=backend,
+                breaker=Breaker(rules.breaker),
+                timeout_s=spec.timeout_s,
+            )
+        )
+    return Pool(model.name, deployments, rules)
+
+
+def _rules(model: ModelSettings) -> PoolRules:
+    retries, breaker = model.retries, model.breaker
+    return PoolRules(
+        most_at_once=model.max_concurrency,
+        queue=model.queue.most,
+        patience_s=model.queue.patience_s,
+        hedge_after_s=model.hedge_after_s,
+        retries=RetryRules(
+            most=retries.most, billed=retries.billed, longest_wait_s=retries.longest_wait_s, budget=retries.budget
+        ),
+        breaker=BreakerRules(
+            failures=breaker.failures, share=breaker.share, window_s=breaker.window_s, pause_s=breaker.pause_s
+        ),
+    )
+
+
+def _spec(settings: Settings, model: ModelSettings, deployment: DeploymentSettings) -> BackendSpec:
+    api_key = deployment.api_key or model.api_key
+    headers = model.extra_headers if deployment.extra_headers is None else deployment.extra_headers
+    upstream_model = deployment.upstream_model or model.upstream_model
     return BackendSpec(
         model=model.name,
         kind=model.backend,
-        upstream_model=model.upstream_model or (model.name if model.backend == "hosted" else None),
-        base_url=model.base_url,
-        api_key=model.api_key.get_secret_value() if model.api_key else None,
-        extra_headers={name: value.get_secret_value() for name, value in model.extra_headers.items()},
+        upstream_model=upstream_model or (model.name if model.backend == "hosted" else None),
+        base_url=deployment.base_url or model.base_url,
+        api_key=api_key.get_secret_value() if api_key else None,
+        extra_headers={name: value.get_secret_value() for name, value in headers.items()},
         timeout_s=model.timeout_s or settings.server.request_timeout_s,
+        connect_timeout_s=model.timeouts.connect_s,
+        first_token_timeout_s=model.timeouts.first_token_s,
+        idle_timeout_s=model.timeouts.between_tokens_s,
         logs=tuple(settings.locate(path) for path in model.log),
         recorded_model=model.recorded_model,
     )

@@ -8,9 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 
 from gateway.config.file import ConfigFile, FieldPath
+from gateway.config.section import HttpUrl, Seconds, Section
+from gateway.config.upstreams import (
+    BreakerSettings,
+    DeploymentSettings,
+    QueueSettings,
+    RetrySettings,
+    TimeoutSettings,
+)
 from gateway.errors import ConfigError
 
 Capability = Literal["tools", "vision", "audio", "json_schema", "logprobs"]
@@ -19,14 +27,6 @@ Capability = Literal["tools", "vision", "audio", "json_schema", "logprobs"]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
 PolicyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Rate = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(le=1e7)]  # timers overflow beyond, and nobody waits for months
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
-
-
-class Section(BaseModel):
-    """Base of every section: nothing unknown is accepted, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class ServerSettings(Section):
@@ -80,9 +80,17 @@ class ModelSettings(Section):
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``
-    extra_headers: dict[str, SecretStr] = {}
+    extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     price: PriceSettings | None = None
     timeout_s: Seconds | None = Field(default=None, gt=0)
+    timeouts: TimeoutSettings = TimeoutSettings()
+    retries: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    deployments: tuple[DeploymentSettings, ...] = ()  # default: one, as the model itself says
+    max_concurrency: int | None = Field(default=None, ge=1)  # calls at once in each deployment
+    queue: QueueSettings = QueueSettings()
+    hedge_after_s: Seconds | None = Field(default=None, gt=0)  # asks a second time; both calls may be billed
+    fallbacks: tuple[str, ...] = ()  # models to be asked where this one, as the last, cannot answer
     context_tokens: int | None = Field(default=None, ge=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
     capabilities: frozenset[Capability] | None = None  # default: every one, as far as is known

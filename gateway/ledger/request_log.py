@@ -20,7 +20,7 @@ from gateway.ledger.entry import (
     RequestStatus,
     Spent,
 )
-from router.cascade import Opening
+from router.calling import Opening
 from router.outcome import Attempt
 from router.pricing import PriceBook
 from scorer.answer import Usage

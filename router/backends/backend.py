@@ -16,11 +16,13 @@ class Call:
 
     body : the client's chat-completions body in OpenAI's wire format, unknown fields included, without ``model``,
         ``stream`` and ``stream_options``, which are the backend's own business.
+    affinity : calls of one affinity had better go to one deployment, whose prompt cache knows what they share.
     """
 
     request_id: str
     body: Mapping[str, Any]
     timeout_s: float | None = None  # None: the backend's own
+    affinity: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from router.backends.hosted import Hosted
 from router.backends.http import Limits
 from router.backends.openai_compatible import OpenAICompatible
 from router.backends.recorded import Recorded
-from router.backends.resilient import Retrying
 from router.errors import BadBackendSpec
 
 _KEY = re.compile(r"[!-~]+")
@@ -29,9 +28,9 @@ class BackendSpec:
     model : the name by which Spillway's users know it.
     upstream_model : the name that the upstream knows; None: the same. For ``hosted``, litellm's ``provider/model``.
     base_url : the API's root, such as ``http://host:8000/v1``. Needed by openai_compatible.
-    timeout_s, connect_timeout_s : for the whole call, a second try included; for the connection alone.
-    first_byte_timeout_s, idle_timeout_s : until a stream begins; between two pieces of it. None: the whole call's. Both
-        are for streams only, since other answers are silent until they are whole.
+    timeout_s, connect_timeout_s : for one whole call; for the connection alone.
+    first_token_timeout_s, idle_timeout_s : until a stream says something; between two things that it says. None: the
+        whole call's. Both are for streams only, since other answers are silent until they are whole.
     logs, recorded_model : the files that a recorded backend plays back, and the model's name in them (None: the same).
     """
 
@@ -43,17 +42,16 @@ class BackendSpec:
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = 120.0
     connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float | None = None
+    first_token_timeout_s: float | None = None
     idle_timeout_s: float | None = None
     max_reply_bytes: int = 32 * 1024 * 1024
-    retry: bool = True  # once, where nothing can have been billed
     logs: tuple[Path, ...] = ()
     recorded_model: str | None = None
     replay_latency: bool = False  # recorded: wait as long as the logged call took
 
 
 def build(spec: BackendSpec) -> Backend:
-    """The backend that the spec describes, retrying once if it says so.
+    """The backend that the spec describes. It calls once; who calls again, and where, is ``router/calling.py``'s.
 
     Raises BadBackendSpec naming the field at fault; ScorerError where a log cannot be read.
     """
@@ -68,8 +66,7 @@ def build(spec: BackendSpec) -> Backend:
             raise BadBackendSpec(spec.model, "extra_headers", said)
     if spec.kind == "recorded":
         return _recorded(spec)
-    called = _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)
-    return Retrying(called, timeout_s=spec.timeout_s) if spec.retry else called
+    return _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)
 
 
 def _recorded(spec: BackendSpec) -> Backend:
@@ -88,7 +85,7 @@ def _openai_compatible(spec: BackendSpec) -> Backend:
         limits=Limits(
             total_s=spec.timeout_s,
             connect_s=spec.connect_timeout_s,
-            first_byte_s=spec.first_byte_timeout_s,
+            first_token_s=spec.first_token_timeout_s,
             idle_s=spec.idle_timeout_s,
             max_bytes=spec.max_reply_bytes,
         ),
@@ -102,7 +99,7 @@ def _hosted(spec: BackendSpec) -> Backend:
         spec.model,
         upstream_model=spec.upstream_model,
         timeout_s=spec.timeout_s,
-        first_byte_timeout_s=spec.first_byte_timeout_s,
+        first_token_timeout_s=spec.first_token_timeout_s,
         idle_timeout_s=spec.idle_timeout_s,
         api_key=spec.api_key,
         base_url=None if spec.base_url is None else _checked_url(spec),

@@ -80,7 +80,10 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that the upstream asks to wait: ``retry-after-ms``, else ``retry-after`` as seconds or as a date."""
+    """Seconds that the upstream asks to wait: ``retry-after-ms``, else ``retry-after`` as seconds or as a date.
+
+    A date is read by the upstream's own clock, if its ``date`` header tells it: clocks differ by more than waits do.
+    """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -88,13 +91,17 @@ def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> fl
     seconds = _number(told)
     if seconds is not None or told is None:
         return seconds
+    moment = _moment(told)
+    theirs = _moment(headers.get("date")) or now or datetime.now(UTC)
+    return None if moment is None else max(0.0, (moment - theirs).total_seconds())
+
+
+def _moment(text: str | None) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(told)
-    except ValueError:
+        moment = parsedate_to_datetime(text) if text is not None else None
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _number(text: str | None) -> float | None:

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from router.backends.backend import Call, Chunk, Reply
@@ -57,6 +58,19 @@ _NEVER_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "ClientConnector
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Account:
+    """What stays out of every repr."""
+
+    api_key: str | None
+    base_url: str | None
+    headers: Mapping[str, str]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.api_key, *self.headers.values())))
+
+
 class Hosted:
     """One model of one provider.
 
@@ -70,7 +84,7 @@ class Hosted:
         *,
         upstream_model: str,
         timeout_s: float,
-        first_byte_timeout_s: float | None = None,
+        first_token_timeout_s: float | None = None,
         idle_timeout_s: float | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
@@ -79,12 +93,9 @@ class Hosted:
         self._model = model
         self._upstream_model = upstream_model
         self._timeout_s = timeout_s
-        self._first_byte_timeout_s = first_byte_timeout_s
+        self._first_token_timeout_s = first_token_timeout_s
         self._idle_timeout_s = idle_timeout_s
-        self._api_key = api_key
-        self._base_url = base_url
-        self._extra_headers = dict(extra_headers or {})
-        self._secrets = tuple(filter(None, (api_key, *self._extra_headers.values())))
+        self._account = _Account(api_key=api_key, base_url=base_url, headers=dict(extra_headers or {}))
 
     @property
     def model(self) -> str:
@@ -118,7 +129,7 @@ class Hosted:
     async def _chunks(self, call: Call, started: float, relay: Relay) -> AsyncGenerator[Chunk]:
         litellm = await asyncio.to_thread(_load)  # the other requests go on meanwhile
         ends = self._ends(call, started)
-        first = ends if self._first_byte_timeout_s is None else min(ends, started + self._first_byte_timeout_s)
+        first = ends if self._first_token_timeout_s is None else min(ends, started + self._first_token_timeout_s)
         stream: Any = None
         try:
             stream = await self._within(
@@ -157,9 +168,9 @@ class Hosted:
             "timeout": self._timeout_s,  # always the same: litellm opens new connections for every other value
             "num_retries": 0,
             "max_retries": 0,
-            "api_key": self._api_key,
-            "api_base": self._base_url,
-            "extra_headers": self._extra_headers or None,
+            "api_key": self._account.api_key,
+            "api_base": self._account.base_url,
+            "extra_headers": self._account.headers or None,
             "extra_body": others or None,
         }
         return {key: value for key, value in arguments.items() if value is not None}
@@ -185,7 +196,7 @@ class Hosted:
         names = {type(cause).__name__ for cause in causes}
         garbled = any(isinstance(cause, json.JSONDecodeError) for cause in causes)
         status = getattr(error, "status_code", None)
-        said = redacted(str(error).partition("\n")[0], self._secrets)  # behind it come tracebacks and links
+        said = redacted(str(error).partition("\n")[0], self._account.secrets)  # behind it come tracebacks and links
         if began or "MidStreamFallbackError" in names:
             kind = (
                 BackendNonsense if any(isinstance(cause, json.JSONDecodeError) for cause in causes) else BackendBroken

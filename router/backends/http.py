@@ -23,12 +23,13 @@ _DRAIN_S = 0.1
 class Limits:
     """How long each phase of an exchange may take in seconds, and how large its answer may be.
 
-    first_byte_s, idle_s : until the answer's first byte, and between two pieces of it; None: the total only.
+    first_token_s, idle_s : until the answer says something, and between two things that it says, which whoever reads it
+        tells with ``Exchange.heard``; None: the total only.
     """
 
     total_s: float
     connect_s: float
-    first_byte_s: float | None = None
+    first_token_s: float | None = None
     idle_s: float | None = None
     max_bytes: int = 32 * 1024 * 1024
 
@@ -42,19 +43,25 @@ class Exchange:
         self._limits = limits
         self._started = started
         self._read = 0
+        self._began = False
+        self._silent_s = 0.0  # spent waiting since something was said; a client that reads slowly is not the upstream's
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
         self.content_type: str = response.content_type
+
+    def heard(self) -> None:
+        """Something was said just now. Comments and empty chunks say nothing, however many come."""
+        self._began, self._silent_s = True, 0.0
 
     async def piece(self) -> bytes:
         """The next bytes, empty at the end. Raises BackendTimeout, BackendBroken, BackendNonsense (too large)."""
         now = time.monotonic()
         limits = self._limits
         ends = self._started + limits.total_s
-        if not self._read and limits.first_byte_s is not None:
-            ends = min(ends, self._started + limits.first_byte_s)
-        elif self._read and limits.idle_s is not None:
-            ends = min(ends, now + limits.idle_s)
+        if not self._began and limits.first_token_s is not None:
+            ends = min(ends, self._started + limits.first_token_s)
+        elif self._began and limits.idle_s is not None:
+            ends = min(ends, now + limits.idle_s - self._silent_s)
         try:
             if ends <= now:  # a timeout interrupts only a wait, and with bytes at hand there is none
                 raise TimeoutError  # noqa: TRY301  the same ending as below
@@ -65,6 +72,7 @@ class Exchange:
             raise BackendTimeout(self._model, f"took too long: no more came in time, {said}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise BackendBroken(self._model, f"the connection died after {self._read} bytes of the answer") from error
+        self._silent_s += time.monotonic() - now
         self._read += len(piece)
         if self._read > limits.max_bytes:
             raise BackendNonsense(self._model, f"the answer is larger than {limits.max_bytes} bytes")
@@ -107,14 +115,14 @@ class Upstream:
         self._url = url
         # uncompressed, so that a small answer cannot unfold into a huge one
         self._headers = {**headers, "accept-encoding": "identity"}
-        self._secrets = secrets
+        self.secrets = tuple(secrets)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
     async def post(self, payload: bytes, headers: Mapping[str, str], limits: Limits) -> Exchange:
         """Send, and return with the answer's headers. Raises BackendError; the status is not judged here."""
         started = time.monotonic()
-        waits = min(limits.total_s, limits.first_byte_s or limits.total_s)
+        waits = min(limits.total_s, limits.first_token_s or limits.total_s)
         try:
             async with asyncio.timeout(waits):
                 response = await self._open_session().post(
@@ -158,7 +166,7 @@ class Upstream:
         return self._session
 
     def _named(self, error: Exception) -> BackendError:
-        text = redacted(str(error) or type(error).__name__, self._secrets)
+        text = redacted(str(error) or type(error).__name__, self.secrets)
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
             return BackendUnreachable(self._model, text)
         if isinstance(error, aiohttp.ClientResponseError):

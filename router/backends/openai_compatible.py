@@ -17,7 +17,7 @@ from router.backends.reading import read_answer, read_reply
 from router.backends.relay import Relay
 from router.errors import BackendBroken, BackendError, BackendNonsense, BackendRefused, BrokenStream
 from router.sse import Event, EventParser
-from router.streaming import split
+from router.streaming import says_something, split
 
 _ERROR_BYTES = 64 * 1024  # of an error's body, for its message
 _DONE = b"[DONE]"
@@ -27,7 +27,7 @@ class OpenAICompatible:
     """One model of one server.
 
     base_url : the API's root, such as ``http://host:8000/v1``.
-    limits : of each exchange; ``first_byte_s`` and ``idle_s`` hold for streams, since others are silent until the end.
+    limits : of each exchange; ``first_token_s`` and ``idle_s`` hold for streams, since others are silent until the end.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class OpenAICompatible:
         self._model = model
         self._upstream_model = upstream_model or model
         self._limits = limits
-        self._secrets = tuple(filter(None, (api_key, *(extra_headers or {}).values())))
-        self._upstream = Upstream(model, base_url.rstrip("/") + "/chat/completions", headers, self._secrets)
+        secrets = tuple(filter(None, (api_key, *(extra_headers or {}).values())))
+        self._upstream = Upstream(model, base_url.rstrip("/") + "/chat/completions", headers, secrets)
 
     @property
     def model(self) -> str:
@@ -70,6 +70,8 @@ class OpenAICompatible:
                 async with aclosing(self._bodies(exchange, relay)) as bodies:
                     async for body in bodies:
                         chunk = relay.pass_on(body)
+                        if says_something(body):
+                            exchange.heard()
                         if chunk is not None:
                             yield chunk
                 await exchange.drain()
@@ -91,7 +93,7 @@ class OpenAICompatible:
         limits = Limits(
             total_s=total_s,
             connect_s=own.connect_s,
-            first_byte_s=own.first_byte_s if stream else None,
+            first_token_s=own.first_token_s if stream else None,
             idle_s=own.idle_s if stream else None,
             max_bytes=own.max_bytes,
         )
@@ -105,6 +107,7 @@ class OpenAICompatible:
         headers = {
             "accept": "text/event-stream" if stream else "application/json",
             "x-request-id": call.request_id,
+            "x-request-timeout": f"{total_s:.3f}",
         }
         exchange = await self._upstream.post(payload, headers, limits)
         if not 200 <= exchange.status < 300:
@@ -117,10 +120,13 @@ class OpenAICompatible:
     async def _refusal(self, exchange: Exchange) -> BackendError:
         wait_s = retry_after_s(exchange.headers)
         try:
-            said = message_in(await exchange.whole(_ERROR_BYTES), self._secrets)
+            said = message_in(await exchange.whole(_ERROR_BYTES), self._upstream.secrets)
         except BackendError:
             said = "no message"
-        return failure(self._model, exchange.status, f"HTTP {exchange.status}: {said}", retry_after_s=wait_s)
+        error = failure(self._model, exchange.status, f"HTTP {exchange.status}: {said}", retry_after_s=wait_s)
+        if exchange.headers.get("x-should-retry", "").lower() == "false":
+            error.retryable = False
+        return error
 
     async def _whole_body(self, exchange: Exchange) -> dict[str, Any]:
         if not exchange.content_type.endswith("json"):
@@ -129,7 +135,7 @@ class OpenAICompatible:
             )
         body = self._object(await exchange.whole())
         if body.get("error"):
-            raise failure_in_body(self._model, body, message_in(body, self._secrets))
+            raise failure_in_body(self._model, body, message_in(body, self._upstream.secrets))
         return body
 
     def _object(self, payload: bytes) -> dict[str, Any]:
@@ -164,7 +170,7 @@ class OpenAICompatible:
         body = self._object(event.data)
         if event.name != "error" and not body.get("error"):
             return body
-        error = failure_in_body(self._model, body, message_in(body, self._secrets))
+        error = failure_in_body(self._model, body, message_in(body, self._upstream.secrets))
         if began or isinstance(error, BackendNonsense):
             raise BackendBroken(self._model, f"failed in the stream: {error.message}", status=error.status)
         raise error

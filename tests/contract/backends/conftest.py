@@ -83,6 +83,6 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
 
 @pytest.fixture(params=["openai_compatible", "hosted"])
 async def wired(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Bench]:
-    """A backend with a server behind it, and without the second try, so that every fault shows."""
-    async for one in benched(request.param, tmp_path, retry=False):
+    """A backend with a server behind it, and nobody who would try again, so that every fault shows."""
+    async for one in benched(request.param, tmp_path):
         yield one

@@ -122,7 +122,7 @@ async def test_a_faulty_stream_is_a_named_error(wired: Bench, name: str) -> None
 
 @pytest.mark.parametrize("kind", ["openai_compatible", "hosted"])
 async def test_nobody_there(kind: BackendKind, tmp_path: Path) -> None:
-    backend = build(spec_for(kind, up.nobody_there(), tmp_path, retry=False))
+    backend = build(spec_for(kind, up.nobody_there(), tmp_path))
     async for bench in benched(kind, tmp_path):
         bench.backend = backend
         for streams in (False, True):
@@ -230,7 +230,7 @@ async def test_a_caller_cannot_send_the_call_elsewhere(wired: Bench) -> None:
 
 
 async def test_a_server_that_does_not_stream_is_understood(tmp_path: Path) -> None:
-    async for bench in benched("openai_compatible", tmp_path, retry=False):
+    async for bench in benched("openai_compatible", tmp_path):
         bench.upstream.will(up.raw(json.dumps(completion("hello there")).encode()))
         chunks = [chunk async for chunk in bench.backend.stream(bench.call())]
         assert chunks[-1].reply is not None
@@ -248,7 +248,7 @@ async def test_strange_but_good_streams(tmp_path: Path) -> None:
         "CRLF and no last blank line": (crlf, b"data: [DONE]"),
         "silence behind [DONE]": (*good, DONE, b": and so on\n\n"),
     }
-    async for bench in benched("openai_compatible", tmp_path, retry=False):
+    async for bench in benched("openai_compatible", tmp_path):
         for events in streams.values():
             bench.upstream.will(up.streamed(*events))
             chunks = [chunk async for chunk in bench.backend.stream(bench.call())]

@@ -10,7 +10,9 @@ from router.errors import (
     BackendBusy,
     BackendError,
     BackendRefused,
+    BackendSaturated,
     BackendTimeout,
+    BackendUnavailable,
     BackendUnreachable,
     NotRecorded,
 )
@@ -46,6 +48,8 @@ def outcome(*errors: BackendError | None, error: Exception | None = None) -> Out
     [
         (BackendUnreachable("m", "x"), 502, "upstream_unreachable", True),
         (BackendBusy("m", "x", status=429), 503, "upstream_busy", True),
+        (BackendSaturated("m", "x"), 429, "too_many_at_once", True),
+        (BackendUnavailable("m", "x", retry_after_s=0.2), 503, "upstream_unavailable", True),
         (BackendTimeout("m", "x"), 504, "upstream_timeout", False),
         (BackendBroken("m", "x", status=500), 502, "upstream_failed", False),
         (BackendRefused("m", "x", status=400), 400, "upstream_refused", True),
@@ -64,7 +68,7 @@ def test_an_answer_that_was_paid_for_on_the_way_forbids_a_retry() -> None:
 
 
 def test_busy_says_when_to_come_back() -> None:
-    assert refusal(outcome(BackendBusy("m", "x", retry_after_s=2.4))).headers["retry-after"] == "2"
+    assert refusal(outcome(BackendBusy("m", "x", retry_after_s=2.4))).headers["retry-after"] == "3"
     assert "retry-after" not in refusal(outcome(BackendBusy("m", "x"))).headers
 
 

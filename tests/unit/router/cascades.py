@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from router.backends.backend import Call, Chunk, Reply
-from router.cascade import AnswerScorer, Cascade, Opening
+from router.backends.pool import Pool, PoolRules
+from router.backends.retries import RetryRules
+from router.calling import Opening
+from router.cascade import AnswerScorer, Cascade
 from router.errors import BackendError
 from router.outcome import Attempt, Outcome
 from router.strategy import Stage, Strategy
@@ -15,6 +18,7 @@ from scorer.answer import Answer, Query, Usage
 from tests.wire import chunk_of
 
 QUERY = Query(id="q", messages=({"role": "user", "content": "?"},))
+ONCE = PoolRules(retries=RetryRules(most=0))
 COUNTS = Usage(prompt_tokens=10, completion_tokens=2)
 
 
@@ -146,17 +150,23 @@ async def run(
     log: Log | None = None,
     live: bool = False,
     timeout_s: float | None = None,
+    fallbacks: Sequence[str] = (),
     **body: Any,
 ) -> Ran:
     log = log or Log()
-    cascade = Cascade({model.model: model for model in models})
+    cascade = cascade_of(*models)
     call = Call(request_id="dec_1", body={"messages": list(QUERY.messages), **body}, timeout_s=timeout_s)
-    async with aclosing(cascade.run(QUERY, call, plan, scorer, log, live=live)) as results:
+    async with aclosing(cascade.run(QUERY, call, plan, scorer, log, live=live, fallbacks=fallbacks)) as results:
         got = [result async for result in results]
     *chunks, outcome = got
     assert isinstance(outcome, Outcome)
     return Ran(chunks=[chunk for chunk in chunks if isinstance(chunk, Chunk)], outcome=outcome, log=log)
 
 
+def cascade_of(*models: Model) -> Cascade:
+    """Of models that are called once."""
+    return Cascade({model.model: Pool.of(model, rules=ONCE) for model in models})
+
+
 def failing(model: str) -> Model:
-    return Model(model, error=BackendError(model, "out of order"))
+    return Model(model, error=BackendError(model, "out of order"), words=0)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.backends.backend import Call, Chunk
+from router.backends.pool import Pool
 from router.cascade import Cascade, single
 from router.errors import BackendBroken, BackendError, BackendTimeout, StrategyError
 from router.outcome import Outcome
@@ -255,7 +256,9 @@ async def test_what_is_known_of_a_cancelled_streams_usage_is_kept() -> None:
 @pytest.mark.parametrize(("n", "state"), [(1, "cancelled"), (2, "cancelled"), (3, "cancelled"), (4, "accepted")])
 async def test_a_generator_may_be_closed_after_any_chunk(n: int, state: str) -> None:
     model, log = Model("a"), Log()
-    results = Cascade({"a": model}).run(QUERY, Call(request_id="r", body={}), single("a"), None, log, live=True)
+    results = Cascade({"a": Pool.of(model)}).run(
+        QUERY, Call(request_id="r", body={}), single("a"), None, log, live=True
+    )
     for _ in range(n):
         assert isinstance(await anext(results), Chunk)
     await results.aclose()

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from router.backends.backend import Call, Chunk, Reply
-from router.cascade import Cascade, Opening
+from router.backends.pool import Pool
+from router.calling import Opening
+from router.cascade import Cascade
 from router.errors import StrategyError
 from router.optimize.choose import choose
 from router.optimize.selection import Rule
@@ -62,7 +64,7 @@ class Forgetful:
 
 async def test_it_does_what_the_live_cascade_does() -> None:
     queries, prices, scorer = fake_log(120), fake_prices(), FakeScorer()
-    live = Cascade({model: Recorded(model, queries) for model in THREE.models})
+    live = Cascade({model: Pool.of(Recorded(model, queries)) for model in THREE.models})
     calls, returned = [0, 0, 0], [0, 0, 0]
     spent, good = 0, 0.0
     for query in queries:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.check import load_settings
-from gateway.config.models import backends_of, output_limits
+from gateway.config.models import output_limits, pools_of
 from gateway.config.settings import Settings
 from gateway.errors import ConfigError
 from scorer.answer import Answer, Query, Usage
@@ -42,26 +42,26 @@ async def test_every_kind_is_built_under_its_own_name(tmp_path: Path) -> None:
         "  - {name: openai/gpt-4o-mini, backend: hosted}\n"
         "  - {name: played, backend: recorded, log: [log.jsonl], recorded_model: logged}\n",
     )
-    backends = backends_of(settings)
-    assert {name: backend.model for name, backend in backends.items()} == {
+    pools = pools_of(settings)
+    assert {name: pool.deployments[0].backend.model for name, pool in pools.items()} == {
         name: name for name in ("own", "openai/gpt-4o-mini", "played")
     }
-    assert "sk-secret" not in repr(backends)
-    for backend in backends.values():
-        await backend.aclose()
+    assert "sk-secret" not in repr([pool.deployments for pool in pools.values()])
+    for pool in pools.values():
+        await pool.aclose()
 
 
 def test_a_broken_log_is_placed_with_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("{}\n")
     settings = load(tmp_path, "  - {name: played, backend: recorded, log: [log.jsonl]}\n")
     with pytest.raises(ConfigError, match=r"line 2: models\[0\]\.log: .*log\.jsonl, line 1"):
-        backends_of(settings)
+        pools_of(settings)
 
 
 def test_a_url_with_a_password_in_it_is_refused(tmp_path: Path) -> None:
     settings = load(tmp_path, "  - {name: own, backend: openai_compatible, base_url: 'http://u:pw@127.0.0.1/v1'}\n")
     with pytest.raises(ConfigError, match=r"models\[0\]\.base_url: must have no credentials"):
-        backends_of(settings)
+        pools_of(settings)
 
 
 def test_an_output_limit_is_the_configured_or_the_known_one(tmp_path: Path) -> None:

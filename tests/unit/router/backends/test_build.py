@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from router.backends.build import BackendSpec, build
-from router.backends.resilient import Retrying
 from router.errors import BadBackendSpec
 from scorer.errors import ScorerError
 
@@ -43,11 +42,6 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], field: str) -> None:
 def test_a_missing_log_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScorerError, match=r"none\.jsonl"):
         build(BackendSpec(model="m", kind="recorded", logs=(tmp_path / "none.jsonl",)))
-
-
-def test_a_second_try_unless_told_not_to() -> None:
-    assert isinstance(build(BackendSpec(**GOOD)), Retrying)
-    assert not isinstance(build(BackendSpec(**GOOD, retry=False)), Retrying)
 
 
 def test_secrets_are_not_in_the_repr() -> None:

@@ -61,28 +61,59 @@ async def test_a_compressed_answer_is_not_unfolded(streams: bool) -> None:
 async def test_a_stream_must_begin_in_time(phase: up.Phase) -> None:
     async with up.BadUpstream() as upstream:
         upstream.will(up.hang(phase))
-        error = await outcome(backend_at(upstream.base_url, first_byte_s=0.1), streams=True)
+        error = await outcome(backend_at(upstream.base_url, first_token_s=0.1), streams=True)
         assert isinstance(error, BackendTimeout)
 
 
 async def test_a_stream_must_go_on_in_time() -> None:
     async with up.BadUpstream() as upstream:
         upstream.will(up.hang("mid_stream"))
-        error = await outcome(backend_at(upstream.base_url, first_byte_s=20.0, idle_s=0.1), streams=True)
+        error = await outcome(backend_at(upstream.base_url, first_token_s=20.0, idle_s=0.1), streams=True)
         assert isinstance(error, BackendTimeout)
 
 
-async def test_an_endless_trickle_ends_with_the_total() -> None:
+def trickling(first: bytes) -> up.Behaviour:
     async def trickle(exchange: up.Exchange) -> None:
         await exchange.head(200, {"content-type": "text/event-stream"})
+        await exchange.send(first)
         while True:
-            await exchange.send(b": still here\n\n")
-            await asyncio.sleep(0)
+            await exchange.send(b": still here\n\n" + event(chunk_of({"content": ""})))
+            await asyncio.sleep(0.01)  # it has nothing to wait for: it goes on until the client goes
 
+    return trickle
+
+
+ROLE, WORD = event(chunk_of({"role": "assistant"})), event(chunk_of({"content": "hello"}))
+
+
+@pytest.mark.parametrize(
+    ("first", "limits"),
+    [
+        (ROLE, {"total_s": 0.2, "idle_s": 0.1}),
+        (ROLE, {"first_token_s": 0.2, "idle_s": 0.1}),
+        (WORD, {"first_token_s": 20.0, "idle_s": 0.2}),
+    ],
+)
+async def test_an_endless_trickle_that_says_nothing_is_silence(first: bytes, limits: dict[str, float]) -> None:
     async with up.BadUpstream() as upstream:
-        upstream.will(trickle)
-        error = await outcome(backend_at(upstream.base_url, total_s=0.2, idle_s=0.1), streams=True)
+        upstream.will(trickling(first))
+        error = await outcome(backend_at(upstream.base_url, **limits), streams=True)
         assert isinstance(error, BackendTimeout)
+
+
+async def test_a_slow_reader_is_no_silence_of_the_upstream() -> None:
+    response = Endless()
+    exchange = Exchange("m", response, Limits(total_s=50.0, connect_s=5.0, idle_s=0.05), started=time.monotonic())
+    for _ in range(3):
+        assert await exchange.piece() == b"x"
+        exchange.heard()
+        await asyncio.sleep(0.06)
+
+
+async def test_what_is_left_of_the_deadline_is_told_upstream() -> None:
+    async with up.BadUpstream() as upstream:
+        await outcome(backend_at(upstream.base_url), Call(request_id="r", body={}, timeout_s=7.5), streams=False)
+        assert upstream.asked[0].headers["x-request-timeout"] == "7.500"
 
 
 class Endless:
@@ -112,7 +143,7 @@ async def test_the_headers_of_an_answer_need_not_come_before_its_first_byte_is_d
     async with up.BadUpstream() as upstream:
         upstream.will(up.hang("before_headers"))
         call = Call(request_id="r", body={}, timeout_s=0.2)
-        error = await outcome(backend_at(upstream.base_url, first_byte_s=0.01), call, streams=False)
+        error = await outcome(backend_at(upstream.base_url, first_token_s=0.01), call, streams=False)
         assert isinstance(error, BackendTimeout)
         assert "0.2 s" in error.message
 

@@ -1,0 +1,56 @@
+"""What may stand under a model about how it is called: where, how long, how often, and when no longer.
+
+Knows the fields and their defaults. What they do is in ``router/backends`` and ``router/calling.py``.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from gateway.config.section import HttpUrl, Seconds, Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+DeploymentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class TimeoutSettings(Section):
+    """Of one call, beside the model's ``timeout_s`` for the whole of it. The last two are for streams."""
+
+    connect_s: Seconds = Field(default=5.0, gt=0)
+    first_token_s: Seconds | None = Field(default=None, gt=0)
+    between_tokens_s: Seconds | None = Field(default=None, gt=0)
+
+
+class RetrySettings(Section):
+    """A call that failed is made again, as an attempt of its own, where it cannot have been billed."""
+
+    most: int = Field(default=1, ge=0, le=10)
+    billed: bool = False  # also where it may have been billed
+    longest_wait_s: Seconds = Field(default=5.0, ge=0)  # an upstream that asks for more is not asked again
+    budget: Share = 0.2  # retries for each call, on average
+
+
+class BreakerSettings(Section):
+    """A deployment that fails too often is left alone for a while, then probed with one call."""
+
+    failures: int = Field(default=5, ge=1)
+    share: Share = 0.5
+    window_s: Seconds = Field(default=30.0, gt=0)
+    pause_s: Seconds = Field(default=10.0, gt=0)
+
+
+class QueueSettings(Section):
+    """Where calls wait while ``max_concurrency`` are under way; those for whom there is no room are turned away."""
+
+    most: int = Field(default=100, ge=0)
+    patience_s: Seconds = Field(default=10.0, gt=0)
+
+
+class DeploymentSettings(Section):
+    """One of several places where a model runs. What is not said here is as the model says."""
+
+    name: DeploymentName | None = None  # default: its number
+    base_url: HttpUrl | None = None
+    api_key: SecretStr | None = None
+    upstream_model: str | None = Field(default=None, min_length=1)
+    extra_headers: dict[str, SecretStr] | None = None

@@ -1,0 +1,218 @@
+"""The deployments of one model: which of them takes the next call, how many calls at once, and who is left out for now.
+
+The least busy one takes the next call. One whose breaker is open, or that asked to be left alone for a while, takes
+none. Where all that could are full, a call waits its turn in a bounded queue; where that is full, it is turned away.
+Knows counts, turns and endings. Makes no call itself.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from router.backends.backend import Backend
+from router.backends.breaker import Breaker, BreakerRules
+from router.backends.retries import Retries, RetryRules
+from router.errors import (
+    BackendBusy,
+    BackendError,
+    BackendRefused,
+    BackendSaturated,
+    BackendTimeout,
+    BackendUnavailable,
+    NotRecorded,
+)
+
+_IN_A_HURRY_S = 10.0  # a call given less than this may time out without that speaking against the deployment
+_LONGEST_REST_S = 60.0
+_SPEAKS_OF_THE_REQUEST = (BackendRefused, NotRecorded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRules:
+    """How a model's calls are made.
+
+    most_at_once : calls under way in each deployment; None: no limit.
+    queue, patience_s : how many calls may wait for their turn, and each for how long.
+    hedge_after_s : an answer that has not begun by then is asked for a second time, and both calls may be billed.
+    """
+
+    most_at_once: int | None = None
+    queue: int = 100
+    patience_s: float = 10.0
+    hedge_after_s: float | None = None
+    retries: RetryRules = field(default_factory=RetryRules)
+    breaker: BreakerRules = field(default_factory=BreakerRules)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Deployment:
+    """One place where a model runs. timeout_s : what a call there is given at most."""
+
+    name: str
+    backend: Backend
+    breaker: Breaker
+    timeout_s: float | None = None
+    running: int = 0
+    last_taken: int = 0
+    rests_until: float = 0.0
+
+    @property
+    def rests_s(self) -> float:
+        """How long it is to be left alone yet."""
+        return max(self.breaker.wait_s, self.rests_until - time.monotonic(), 0.0)
+
+    @property
+    def admits(self) -> bool:
+        """Whether it may be called, were it not full."""
+        return self.breaker.admits and time.monotonic() >= self.rests_until
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Turn:
+    """The right to make one call. It ends exactly once, and says how the call ended."""
+
+    pool: "Pool"
+    deployment: Deployment
+    ticket: int
+    ended: bool = False
+
+    def end(self, error: BackendError | None = None, *, alive: bool = False, timeout_s: float | None = None) -> None:
+        """error : the call's failure.   alive : it answered, or began to.   timeout_s : what the call was given.
+
+        Neither error nor alive: it was given up before anything could be told about the deployment.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        breaker = self.deployment.breaker
+        if error is None or isinstance(error, _SPEAKS_OF_THE_REQUEST):
+            (breaker.succeeded if alive or error is not None else breaker.neither)(self.ticket)
+        elif isinstance(error, BackendBusy) and error.retry_after_s is not None:
+            self.deployment.rests_until = time.monotonic() + min(error.retry_after_s, _LONGEST_REST_S)
+            breaker.neither(self.ticket)
+        elif isinstance(error, BackendTimeout) and timeout_s is not None and timeout_s < self._usual_timeout_s:
+            breaker.neither(self.ticket)
+        else:
+            breaker.failed(self.ticket)
+        self.pool._left(self.deployment)  # noqa: SLF001  a turn is the pool's own
+
+    @property
+    def _usual_timeout_s(self) -> float:
+        own = self.deployment.timeout_s
+        return _IN_A_HURRY_S if own is None else min(own, _IN_A_HURRY_S)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Waiting:
+    turn: asyncio.Future[Turn]
+    avoid: frozenset[str] = field(default_factory=frozenset)
+    prefer: str | None = None
+
+
+class Pool:
+    """The deployments of one model."""
+
+    def __init__(self, model: str, deployments: Sequence[Deployment], rules: PoolRules | None = None) -> None:
+        self.model, self.deployments, self.rules = model, tuple(deployments), rules or PoolRules()
+        self.retries = Retries(self.rules.retries)
+        self._queue: list[_Waiting] = []
+        self._taken = 0
+
+    @classmethod
+    def of(cls, *backends: Backend, rules: PoolRules | None = None) -> "Pool":
+        """A pool of backends of one model, named by their number."""
+        rules = rules or PoolRules()
+        deployments = [
+            Deployment(name=str(n), backend=backend, breaker=Breaker(rules.breaker))
+            for n, backend in enumerate(backends, start=1)
+        ]
+        return cls(backends[0].model, deployments, rules)
+
+    @property
+    def waiting(self) -> int:
+        """Calls in the queue."""
+        return len(self._queue)
+
+    def has_other(self, avoid: Collection[str]) -> bool:
+        """Whether a deployment not named in ``avoid`` can take a call now."""
+        return any(one.name not in avoid and one.admits and not self._is_full(one) for one in self.deployments)
+
+    async def turn(self, *, timeout_s: float | None, avoid: Collection[str] = (), affinity: str | None = None) -> Turn:
+        """The right to make a call, as soon as a deployment can take it.
+
+        avoid : deployments to be taken only where there is no other.   affinity : calls of one affinity go to one
+        deployment, as long as it can take them.
+        Raises BackendUnavailable where none may be called, BackendSaturated where the queue is full or too slow.
+        """
+        turn = self.turn_now(avoid=avoid, affinity=affinity)
+        if turn is not None:
+            return turn
+        if not any(one.admits for one in self.deployments):
+            raise self._unavailable()
+        if len(self._queue) >= self.rules.queue:
+            raise BackendSaturated(self.model, f"{len(self._queue)} calls are waiting already", retry_after_s=1.0)
+        waiting = _Waiting(
+            turn=asyncio.get_running_loop().create_future(),
+            avoid=frozenset(avoid),
+            prefer=self._preferred(affinity),
+        )
+        self._queue.append(waiting)
+        patience_s = self.rules.patience_s if timeout_s is None else min(self.rules.patience_s, timeout_s)
+        try:
+            async with asyncio.timeout(patience_s):
+                return await waiting.turn
+        except BaseException as error:
+            if waiting.turn.done() and not waiting.turn.cancelled():  # it came at the very moment of giving up
+                waiting.turn.result().end()
+            if isinstance(error, TimeoutError):
+                raise BackendSaturated(self.model, f"no turn within {patience_s:.1f} s", retry_after_s=1.0) from error
+            raise
+        finally:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+
+    def turn_now(self, *, avoid: Collection[str] = (), affinity: str | None = None) -> Turn | None:
+        """The right to make a call at once; None where it would have to wait, or nobody may be called."""
+        return None if self._queue else self._pick(avoid, self._preferred(affinity))
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        for deployment in self.deployments:
+            await deployment.backend.aclose()
+
+    def _pick(self, avoid: Collection[str], prefer: str | None) -> Turn | None:
+        able = [one for one in self.deployments if one.admits and not self._is_full(one)]
+        if not able:
+            return None
+        chosen = min(able, key=lambda one: (one.name in avoid, one.name != prefer, one.running, one.last_taken))
+        self._taken += 1
+        chosen.last_taken = self._taken
+        chosen.running += 1
+        return Turn(pool=self, deployment=chosen, ticket=chosen.breaker.enter())
+
+    def _is_full(self, deployment: Deployment) -> bool:
+        return self.rules.most_at_once is not None and deployment.running >= self.rules.most_at_once
+
+    def _preferred(self, affinity: str | None) -> str | None:
+        """By rendezvous: a deployment that comes or goes moves no call but its own."""
+        if affinity is None or len(self.deployments) == 1:
+            return None
+        names = (one.name for one in self.deployments if one.admits)
+        return max(names, key=lambda name: hashlib.sha256(f"{affinity}\n{name}".encode()).digest(), default=None)
+
+    def _left(self, deployment: Deployment) -> None:
+        deployment.running -= 1
+        while self._queue:
+            first = self._queue[0]
+            turn = None if first.turn.done() else self._pick(first.avoid, first.prefer)
+            if turn is None and not first.turn.done():
+                return
+            self._queue.pop(0)
+            if turn is not None:
+                first.turn.set_result(turn)
+
+    def _unavailable(self) -> BackendUnavailable:
+        wait_s = min(one.rests_s for one in self.deployments)
+        return BackendUnavailable(self.model, f"is left alone for {wait_s:.1f} s after it failed", retry_after_s=wait_s)
