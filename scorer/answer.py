@@ -36,6 +36,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a model is likely to do with a query, before it is asked."""
+
+    p_good: float
+    completion_tokens: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Counts of one call, never money. Cached tokens are contained in prompt tokens, reasoning in completion tokens."""
 

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from scorer.calibration import Calibrator
 from scorer.contexts import Samples
+from scorer.features import outlook
 from scorer.features.experience import Experience, Facts, facts_of
 from scorer.features.matrix import alone_rows, together_rows
 from scorer.features.table import AnswerTable
+from scorer.forecast import Forecast
 from scorer.models import boosted, linear
-from scorer.models.scorer import Features, Fitter, Floats, Loader, QualityModel
+from scorer.models.scorer import Features, Fitter, Floats, Loader, QualityModel, logit
 
 KINDS: Mapping[str, tuple[Fitter, Loader]] = {
     "linear": (linear.fit, linear.load),
@@ -44,12 +46,15 @@ class Head:
 class Member:
     """Fitted on all folds but its own. An answer with others beside it goes to ``together``, any other to ``alone``.
 
-    together : None where the log never had two answers to one query.
+    forecast : before any call.   outlook : of models that have not answered, given those that have.
+    together, outlook : None where the log never had two answers to one query.
     """
 
     experience: Experience
     alone: Head
     together: Head | None
+    forecast: Forecast
+    outlook: Head | None
 
     def score(self, table: AnswerTable, samples: Samples) -> Floats:
         """(r,) calibrated P(good)."""
@@ -62,6 +67,52 @@ class Member:
                 facts = facts_of(self.experience, part.models)
                 scores[mask] = head.score(features_of(name, table, part, facts))
         return scores
+
+    def looks(self, table: AnswerTable) -> Floats:
+        """(n, k) log-odds of every answer by itself, 0 where there is none."""
+        rows, models = np.nonzero(table.present)
+        nobody = np.zeros((len(rows), len(table.models)), dtype=np.bool_)
+        z = np.zeros(table.present.shape)
+        z[rows, models] = logit(self.score(table, Samples(rows=rows, models=models, context=nobody)))
+        return z
+
+    def believe(self, table: AnswerTable, context: NDArray[np.bool_]) -> Floats:
+        """(n, k) P(good) of every model's answer, given the answers of a context (k,) where they are there.
+
+        Of a model in the context: of its answer, equal conclusions sharing their fate. Of any other: of the answer that
+        it would give.
+        """
+        known = np.broadcast_to(context, table.present.shape) & table.present
+        beliefs = self.forecast.p_good(table.terms, table.query_values)
+        rows, models = np.nonzero(~known & np.asarray(known.any(axis=1))[:, None])
+        if self.outlook is not None and len(rows):
+            unseen = Samples(rows=rows, models=models, context=known[rows])
+            X = outlook_features(table, unseen, logit(beliefs), self.looks(table), self.experience)
+            beliefs[rows, models] = self.outlook.score(X)
+        rows, models = np.nonzero(known)
+        seen = Samples(rows=rows, models=models, context=known[rows])
+        beliefs[rows, models] = self.score(table, seen)
+        return shared(beliefs, np.where(known, table.conclusions, -1))
+
+
+def outlook_features(
+    table: AnswerTable, samples: Samples, expected: Floats, looks: Floats, experience: Experience
+) -> Features:
+    """(r, F) features of models that have not answered, see ``features.outlook``."""
+    identity = np.zeros((len(samples), len(table.models)), dtype=np.float32)
+    identity[np.arange(len(samples)), samples.models] = 1.0
+    values = outlook.measure(
+        table, samples.rows, samples.models, samples.context, expected, looks, logit(experience.accuracy)
+    )
+    return np.concatenate([values, identity], axis=1, dtype=np.float32, casting="same_kind")
+
+
+def shared(p: Floats, groups: NDArray[np.int32]) -> Floats:
+    """Probabilities (n, k) of which those of one group (n, k; −1 for none) of a row are their mean."""
+    same = (groups[:, :, None] == groups[:, None, :]) & (groups >= 0)[:, :, None]
+    size = same.sum(axis=2)
+    together = (same * p[:, None, :]).sum(axis=2) / np.maximum(size, 1)
+    return np.where(size > 0, together, p)
 
 
 def features_of(head: str, table: AnswerTable, samples: Samples, facts: Facts) -> Features:

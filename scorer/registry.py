@@ -23,9 +23,11 @@ from scorer.calibration import Calibrator
 from scorer.errors import ArtifactError
 from scorer.features.experience import Experience
 from scorer.features.matrix import together_names
+from scorer.forecast import Forecast
 from scorer.member import KINDS, Head, Member, Trained
+from scorer.models.lexical import LexicalModel
 
-FORMAT = "spillway-scorer/1"
+FORMAT = "spillway-scorer/2"
 MANIFEST = "manifest.json"
 _FOLDS = "folds.json"
 _NAME = re.compile(r"[a-z0-9_]+(?:/[a-z0-9_]+)*\.[a-z]+")
@@ -81,7 +83,11 @@ def _files(trained: Trained) -> dict[str, bytes]:
     files = {_FOLDS: orjson.dumps(dict(trained.folds), option=_JSON)}
     for index, member in enumerate(trained.members):
         files[f"members/{index}/experience.npz"] = _arrays_dumped(member.experience)
-        for name in ("alone", "together"):
+        files[f"members/{index}/forecast.npz"] = _forecast_dumped(member.forecast)
+        files[f"members/{index}/forecast.json"] = orjson.dumps(
+            [calibrator.as_json() for calibrator in member.forecast.calibrators], option=_JSON
+        )
+        for name in ("alone", "together", "outlook"):
             head: Head | None = getattr(member, name)
             if head is not None:
                 place = f"members/{index}/{name}"
@@ -172,11 +178,16 @@ def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained
 
 
 def _member(place: str, files: Mapping[str, bytes]) -> Member:
-    together = _head(f"{place}/together", files) if f"{place}/together/head.json" in files else None
+    together, outlook = (
+        _head(f"{place}/{name}", files) if f"{place}/{name}/head.json" in files else None
+        for name in ("together", "outlook")
+    )
     return Member(
         experience=_arrays_loaded(files[f"{place}/experience.npz"]),
         alone=_head(f"{place}/alone", files),
         together=together,
+        forecast=_forecast(place, files),
+        outlook=outlook,
     )
 
 
@@ -190,6 +201,28 @@ def _head(place: str, files: Mapping[str, bytes]) -> Head:
         weights=weights,
         calibrator=Calibrator.from_json(described["calibration"]),
     )
+
+
+def _forecast(place: str, files: Mapping[str, bytes]) -> Forecast:
+    with np.load(io.BytesIO(files[f"{place}/forecast.npz"]), allow_pickle=False) as arrays:
+        models = {
+            kind: LexicalModel(**{field.name: arrays[f"{kind}_{field.name}"] for field in fields(LexicalModel)})
+            for kind in ("quality", "length")
+        }
+        smearing = arrays["smearing"]
+    calibrators = tuple(Calibrator.from_json(data) for data in orjson.loads(files[f"{place}/forecast.json"]))
+    return Forecast(quality=models["quality"], length=models["length"], calibrators=calibrators, smearing=smearing)
+
+
+def _forecast_dumped(forecast: Forecast) -> bytes:
+    arrays = {
+        f"{kind}_{field.name}": getattr(model, field.name)
+        for kind, model in (("quality", forecast.quality), ("length", forecast.length))
+        for field in fields(LexicalModel)
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, smearing=forecast.smearing)
+    return buffer.getvalue()
 
 
 def _arrays_dumped(experience: Experience) -> bytes:

@@ -5,7 +5,7 @@ Knows an artifact's members and how their scores are put together. Knows no trai
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.analysing import table_of
-from scorer.answer import Answer, Query
+from scorer.answer import Answer, Expectation, Query
 from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
 from scorer.ensemble import Ensemble
@@ -21,6 +21,8 @@ from scorer.errors import ScorerError, UnknownModel
 from scorer.features.analysis import Analysis, analyse
 from scorer.features.query import QueryReading, content_text, read_query
 from scorer.features.table import AnswerTable, tabulate
+from scorer.lexicon import Terms
+from scorer.member import Member
 from scorer.registry import Artifact, read
 
 _KEPT_READINGS = 512  # queries and answers of requests in flight
@@ -79,23 +81,61 @@ class Scorer:
         column, beside = self._column(model), [self._column(other) for other in others]
         table = self._table(queries)
         needed = [column, *beside]
-        if not table.present[:, needed].all():
-            row, place = np.argwhere(~table.present[:, needed])[0]
-            raise ScorerError(f"query {queries[row].query.id!r} has no answer of {self._trained.models[needed[place]]}")
+        self._check_present(table, queries, needed)
         context = np.zeros((len(queries), len(self._columns)), dtype=np.bool_)
         context[:, beside] = True
         samples = Samples(
             rows=np.arange(len(queries)), models=np.full(len(queries), column, dtype=np.int64), context=context
         )
-        folds = np.array([self._trained.folds.get(query.hash, -1) for query in queries], dtype=np.int64)
-        total, count = np.zeros(len(queries)), np.zeros(len(queries))
-        for fold, member in enumerate(self._trained.members):
-            mask = (folds == fold) | (folds < 0)
-            if mask.any():
-                total[mask] += member.score(table, samples.where(mask))
-                count[mask] += 1
-        scores: NDArray[np.float64] = np.round(total / np.maximum(count, 1), _DECIMALS)
-        return scores
+        return self._averaged(
+            self._folds(queries), (len(queries),), lambda member, mask: member.score(table, samples.where(mask))
+        )
+
+    def expect(self, query: Query) -> Mapping[str, Expectation]:
+        """Before any call, from the query alone: P(good) and expected completion tokens of every model's answer."""
+        _, reading = self._reading(query)
+        table = tabulate([(reading, [])], self._trained.models, 1)
+        p, tokens = self._expected(table, np.array([-1]))
+        return {
+            model: Expectation(p_good=float(p[0, column]), completion_tokens=float(tokens[0, column]))
+            for model, column in self._columns.items()
+        }
+
+    def expect_log(self, queries: Sequence[LoggedQuery]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, k) P(good) and (n, k) expected completion tokens, as ``expect`` gives them; out of fold where trained on.
+
+        Columns are in the order of ``columns``.
+        """
+        return self._expected(self._table(queries), self._folds(queries))
+
+    def believe(self, query: Query, answers: Sequence[Answer]) -> Mapping[str, float]:
+        """P(good) of the answer of every model, given all answers that were paid for in this request.
+
+        Of a model that answered: of its answer, beside all the others; answers that conclude the same share one number.
+        Of a model that did not: of the answer that it would give. Answers of models that the scorer does not know say
+        nothing to it; of several by one model it looks at one.
+        """
+        known = sorted((answer for answer in answers if answer.model in self._columns), key=_order)
+        key, reading = self._reading(query)
+        analyses = [self._analysis(key, reading, each) for each in {each.model: each for each in known}.values()]
+        table = tabulate([(reading, analyses)], self._trained.models, 1)
+        beliefs = self._believed(table, np.array([-1]), table.present[0])
+        return {model: float(beliefs[0, column]) for model, column in self._columns.items()}
+
+    def believe_log(self, queries: Sequence[LoggedQuery], context: Sequence[str]) -> NDArray[np.float64]:
+        """(n, k) beliefs, as ``believe`` gives them, given the logged answers of ``context``; out of fold where trained
+        on. Columns are in the order of ``columns``. Raises UnknownModel, and ScorerError if an answer is missing."""
+        given = [self._column(model) for model in context]
+        table = self._table(queries)
+        self._check_present(table, queries, given)
+        mask = np.zeros(len(self._columns), dtype=np.bool_)
+        mask[given] = True
+        return self._believed(table, self._folds(queries), mask)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The models in the order in which arrays have them."""
+        return self._trained.models
 
     def trained_on(self, query_hash: str) -> bool:
         """Whether a query (see ``scorer.dataset.query_hash``) was among those that the artifact was trained on."""
@@ -105,6 +145,49 @@ class Scorer:
     def priors(self) -> Mapping[str, float]:
         """Mean quality by model on the training queries."""
         return self._trained.priors
+
+    def _folds(self, queries: Sequence[LoggedQuery]) -> NDArray[np.int64]:
+        """(n,) the member that did not see a query; −1 where none did."""
+        return np.array([self._trained.folds.get(query.hash, -1) for query in queries], dtype=np.int64)
+
+    def _averaged(
+        self,
+        folds: NDArray[np.int64],
+        shape: tuple[int, ...],
+        said: Callable[[Member, NDArray[np.bool_]], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """What the members say of the rows that they may judge, averaged. said : (member, mask (n,)) → values."""
+        total, count = np.zeros(shape), np.zeros((len(folds), *(1 for _ in shape[1:])))
+        for fold, member in enumerate(self._trained.members):
+            mask = (folds == fold) | (folds < 0)
+            if mask.any():
+                total[mask] += said(member, mask)
+                count[mask] += 1
+        values: NDArray[np.float64] = np.round(total / np.maximum(count, 1), _DECIMALS)
+        return values
+
+    def _expected(
+        self, table: AnswerTable, folds: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        def part(mask: NDArray[np.bool_]) -> tuple[list[Terms], NDArray[np.float32]]:
+            return [table.terms[row] for row in np.flatnonzero(mask).tolist()], table.query_values[mask]
+
+        shape = (len(table), len(self._columns))
+        return (
+            self._averaged(folds, shape, lambda member, mask: member.forecast.p_good(*part(mask))),
+            self._averaged(folds, shape, lambda member, mask: member.forecast.completion_tokens(*part(mask))),
+        )
+
+    def _believed(
+        self, table: AnswerTable, folds: NDArray[np.int64], context: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        shape = (len(table), len(self._columns))
+        return self._averaged(folds, shape, lambda member, mask: member.believe(table.take(mask), context))
+
+    def _check_present(self, table: AnswerTable, queries: Sequence[LoggedQuery], needed: Sequence[int]) -> None:
+        if not table.present[:, needed].all():
+            row, place = np.argwhere(~table.present[:, needed])[0]
+            raise ScorerError(f"query {queries[row].query.id!r} has no answer of {self._trained.models[needed[place]]}")
 
     def _column(self, model: str) -> int:
         column = self._columns.get(model)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer import contexts
+from scorer import contexts, forecast
 from scorer.analysing import table_of
-from scorer.calibration import choose
+from scorer.calibration import calibrate, choose
 from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
 from scorer.errors import TooLittleData
@@ -27,8 +27,8 @@ from scorer.evaluation import report_of
 from scorer.features.experience import ExperienceByFold, facts_of
 from scorer.features.table import AnswerTable
 from scorer.folds import N_FOLDS, assign_folds
-from scorer.member import KINDS, Head, Member, Trained, features_of
-from scorer.models.scorer import Features, Floats, QualityModel, is_one_class, sigmoid
+from scorer.member import KINDS, Head, Member, Trained, features_of, outlook_features
+from scorer.models.scorer import Features, Floats, QualityModel, is_one_class, logit, sigmoid
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is to do."""
@@ -65,7 +65,7 @@ def train(
         )
     folds = assign_folds(queries)
     table = table_of(queries, models, progress)
-    fitting = _Fitting(table, quality, folds, tuple(kinds), seed)
+    fitting = _Fitting(table, quality, _log_tokens(queries, models), folds, tuple(kinds), seed)
     members = fitting.members(progress)
     return Trained(
         models=models,
@@ -86,16 +86,27 @@ class _HeadData:
     inner: dict[str, Floats]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fitted:
+    """What was fitted without some folds: models by head and kind, and the forecast's."""
+
+    heads: Mapping[str, Bases]
+    forecast: forecast.Raw
+
+
 class _Fitting:
     def __init__(
         self,
         table: AnswerTable,
         quality: Floats,
+        log_tokens: Floats,
         folds: NDArray[np.int64],
         kinds: tuple[str, ...],
         seed: int,
     ) -> None:
         self._table, self._models, self._kinds, self._seed = table, table.models, kinds, seed
+        self._quality, self._log_tokens, self._folds = quality, log_tokens, folds
+        self._unseen = np.full((2, N_FOLDS, *quality.shape), np.nan)  # quality and length before any call, by member
         self._experience = ExperienceByFold(table, quality, folds)
         usable = table.present & ~np.isnan(quality)
         drawn = {"alone": contexts.alone(usable), "together": contexts.together(usable, table.present, seed)}
@@ -117,7 +128,7 @@ class _Fitting:
         pairs = [frozenset(pair) for pair in itertools.combinations(range(N_FOLDS), 2)]
         singles = [frozenset((fold,)) for fold in range(N_FOLDS)]
         total = len(pairs) + len(singles)
-        bases: list[Mapping[str, Bases]] = []
+        bases: list[_Fitted] = []
         progress("fitting", 0, total)
         with threadpool_limits(1), ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
             for done, (held, fitted) in enumerate(zip(pairs, pool.map(self._fit, pairs), strict=True), start=1):
@@ -151,14 +162,20 @@ class _Fitting:
             "out_of_fold": sections,
         }
 
-    def _fit(self, held: frozenset[int]) -> Mapping[str, Bases]:
+    def _fit(self, held: frozenset[int]) -> "_Fitted":
         """Models of every head, fitted without the held folds."""
         fitted: dict[str, Bases] = {}
         for name, data in self._heads.items():
             chosen = ~np.isin(data.folds, list(held))
             X, y = self._features(name, chosen, held), data.y[chosen]
             fitted[name] = {kind: KINDS[kind][0](X, y, seed=self._seed) for kind in self._kinds}
-        return fitted
+        return _Fitted(heads=fitted, forecast=self._forecast(held))
+
+    def _forecast(self, held: frozenset[int]) -> forecast.Raw:
+        chosen = np.flatnonzero(~np.isin(self._folds, list(held)))
+        texts = [self._table.terms[row] for row in chosen.tolist()]
+        surface = self._table.query_values[chosen]
+        return forecast.fit(texts, surface, self._quality[chosen], self._log_tokens[chosen])
 
     def _features(self, name: str, chosen: NDArray[np.bool_], held: frozenset[int]) -> Features:
         """(r, F) features of the chosen rows, each with the experience without the held folds and its own."""
@@ -177,9 +194,14 @@ class _Fitting:
             raise TooLittleData("a fold has no answers to learn from")
         return X
 
-    def _look_at(self, held: frozenset[int], fitted: Mapping[str, Bases]) -> None:
+    def _look_at(self, held: frozenset[int], fitted: "_Fitted") -> None:
         """Keep what models without folds {i, j} say of fold i, for member j, and of fold j, for member i."""
-        for name, bases in fitted.items():
+        for scored, member in itertools.permutations(held):
+            rows = np.flatnonzero(self._folds == scored)
+            texts = [self._table.terms[row] for row in rows.tolist()]
+            for which, lexical in enumerate((fitted.forecast.quality, fitted.forecast.length)):
+                self._unseen[which, member, rows] = lexical.predict(texts, self._table.query_values[rows])
+        for name, bases in fitted.heads.items():
             data = self._heads[name]
             for scored, member in itertools.permutations(held):
                 chosen = data.folds == scored
@@ -188,9 +210,40 @@ class _Fitting:
                     for kind, model in bases.items():
                         data.inner[kind][member, chosen] = model.logits(X)
 
-    def _member(self, fold: int, fitted: Mapping[str, Bases]) -> Member:
-        heads = {name: self._head(self._heads[name], fold, bases) for name, bases in fitted.items()}
-        return Member(experience=self._experience.without({fold}), alone=heads["alone"], together=heads.get("together"))
+    def _member(self, fold: int, fitted: "_Fitted") -> Member:
+        heads = {name: self._head(self._heads[name], fold, bases) for name, bases in fitted.heads.items()}
+        known = self._folds != fold
+        before = forecast.finished(
+            fitted.forecast,
+            self._unseen[0, fold, known],
+            self._quality[known],
+            self._unseen[1, fold, known],
+            self._log_tokens[known],
+        )
+        return Member(
+            experience=self._experience.without({fold}),
+            alone=heads["alone"],
+            together=heads.get("together"),
+            forecast=before,
+            outlook=self._outlook(fold, heads["alone"], before) if "together" in heads else None,
+        )
+
+    def _outlook(self, fold: int, alone: Head, before: forecast.Forecast) -> Head:
+        """What answers say about models that have not answered, from what was said of rows without their labels."""
+        own, data = self._heads["alone"], self._heads["together"]
+        known = own.folds != fold
+        z = sum((alone.weights[kind] * own.inner[kind][fold, known] for kind in alone.weights), np.zeros(known.sum()))
+        looks = np.zeros(self._quality.shape)
+        looks[own.samples.rows[known], own.samples.models[known]] = logit(alone.calibrator(z))
+        raw = self._unseen[0, fold]
+        expected = np.stack([each(logit(raw[:, m])) for m, each in enumerate(before.calibrators)], axis=1)
+        chosen = data.folds != fold
+        X = outlook_features(
+            self._table, data.samples.where(chosen), logit(expected), looks, self._experience.without({fold})
+        )
+        model = KINDS["linear"][0](X, data.y[chosen], seed=self._seed)
+        plain = calibrate(np.empty(0), np.empty(0), "identity")
+        return Head(models={"linear": model}, weights={"linear": 1.0}, calibrator=plain)
 
     def _head(self, data: _HeadData, fold: int, bases: Bases) -> Head:
         known = data.folds != fold
@@ -200,6 +253,15 @@ class _Fitting:
         calibrator, _ = choose(z, data.y[known], data.folds[known])
         used = {kind: model for kind, model in bases.items() if weights[kind] > 0}
         return Head(models=used, weights={kind: weights[kind] for kind in used}, calibrator=calibrator)
+
+
+def _log_tokens(queries: Sequence[LoggedQuery], models: Sequence[str]) -> Floats:
+    """(n, k) log of completion tokens, nan where a model did not answer."""
+    tokens = [
+        [query.answers[model].usage.completion_tokens if model in query.answers else np.nan for model in models]
+        for query in queries
+    ]
+    return np.log(np.maximum(np.array(tokens, dtype=np.float64), 1.0))
 
 
 def _weighed(views: Mapping[str, Floats], y: Floats) -> dict[str, float]:

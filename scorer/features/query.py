@@ -11,6 +11,7 @@ from typing import Any
 
 from scorer.answer import Query
 from scorer.features.canonical import number_key
+from scorer.lexicon import Terms, terms_of
 
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]{0,40}(?:\.\d{1,40})?")
 LONGEST = 24_000  # characters of a text that are looked at: its head and its tail
@@ -41,6 +42,7 @@ class QueryReading:
     numbers: frozenset[str]
     words: frozenset[str]
     values: tuple[float, ...]  # as named by NAMES
+    terms: Terms
 
 
 NAMES = (
@@ -83,6 +85,7 @@ def read_query(query: Query) -> QueryReading:
         numbers=frozenset(map(number_key, found)),
         words=frozenset(_WORD.findall(lower)[:4000]),
         values=_values(query, full, text, lower, options, found, expected),
+        terms=terms_of(text),
     )
 
 

@@ -13,6 +13,7 @@ from scorer.features.analysis import ANSWER_NAMES, Analysis
 from scorer.features.query import NAMES as QUERY_NAMES
 from scorer.features.query import QueryReading
 from scorer.features.sketch import EMPTY, SLOTS
+from scorer.lexicon import Terms
 
 NO_CONCLUSION = -1
 _LOG_CHARS = ANSWER_NAMES.index("log_chars")
@@ -22,7 +23,7 @@ _LOG_CHARS = ANSWER_NAMES.index("log_chars")
 class AnswerTable:
     """n queries × k models.
 
-    query_values : (n, q).
+    query_values : (n, q).   terms : n queries' words.
     present : (n, k) whether there is an answer.   values : (n, k, d), nan where there is none.
     conclusions : (n, k) number of the group of equal conclusions within the query, −1 for none.
     sketches : (n, k, 64).
@@ -30,6 +31,7 @@ class AnswerTable:
 
     models: tuple[str, ...]
     query_values: NDArray[np.float32]
+    terms: Sequence[Terms]
     present: NDArray[np.bool_]
     values: NDArray[np.float32]
     conclusions: NDArray[np.int32]
@@ -37,6 +39,18 @@ class AnswerTable:
 
     def __len__(self) -> int:
         return len(self.query_values)
+
+    def take(self, mask: NDArray[np.bool_]) -> "AnswerTable":
+        """The queries for which the mask (n,) holds."""
+        return AnswerTable(
+            models=self.models,
+            query_values=self.query_values[mask],
+            terms=[self.terms[row] for row in np.flatnonzero(mask).tolist()],
+            present=self.present[mask],
+            values=self.values[mask],
+            conclusions=self.conclusions[mask],
+            sketches=self.sketches[mask],
+        )
 
     @property
     def log_chars(self) -> NDArray[np.float32]:
@@ -48,9 +62,11 @@ def tabulate(rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Se
     """Put n analysed queries into one table. Answers of models that it has no column for are left out."""
     k = len(models)
     column = {model: index for index, model in enumerate(models)}
+    terms: list[Terms] = []
     table = AnswerTable(
         models=tuple(models),
         query_values=np.empty((n, len(QUERY_NAMES)), dtype=np.float32),
+        terms=terms,
         present=np.zeros((n, k), dtype=np.bool_),
         values=np.full((n, k, len(ANSWER_NAMES)), np.nan, dtype=np.float32),
         conclusions=np.full((n, k), NO_CONCLUSION, dtype=np.int32),
@@ -58,6 +74,7 @@ def tabulate(rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Se
     )
     for row, (query, analyses) in enumerate(rows):
         table.query_values[row] = query.values
+        terms.append(query.terms)
         groups: dict[str, int] = {}
         for analysis in analyses:
             at = column.get(analysis.model)
