@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from gateway.admin.office import Office
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions
@@ -29,6 +30,7 @@ from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
+from gateway.routes.admin import AdminAuth, admin_router
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
 from gateway.routes.endpoint import completion_routes
@@ -37,6 +39,7 @@ from gateway.routes.models import models_router
 from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.telemetry import Telemetry
+from gateway.tenancy.directory import Directory
 from router.cascade import AnswerScorer, Cascade
 from scorer.scoring import Scorer
 
@@ -96,6 +99,8 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     reports = Reports(database)
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
+    admin = AdminAuth(settings.admin.token.get_secret_value() if settings.admin.token else None, keys)
+    app.include_router(admin_router(admin, Office(Directory(database), keys or KeyStore(database))))
     app.include_router(dashboard_router(Overview(database), reports, keys, sessions))
     app.include_router(
         health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")

@@ -29,6 +29,10 @@ class Brought:
 
 
 BROUGHT = (
+    Brought("orgs", "gateway.admin.cli", "Organisations: none sees another's answers, decisions or spend."),
+    Brought("teams", "gateway.admin.cli", "Teams of an organisation."),
+    Brought("keys", "gateway.admin.cli", "Create, list, change, rotate and revoke the keys that clients call with."),
+    Brought("limits", "gateway.admin.cli", "How much an organisation, a team or a key may ask for."),
     Brought("train", "scorer.cli", "Train a scorer from logged answers."),
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
@@ -51,11 +55,6 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     root.command("serve")(serve)
     root.command("init")(init)
     root.command("check-config")(check_config)
-    keys = typer.Typer(help="Create, list and revoke the keys that clients call with.", no_args_is_help=True)
-    keys.command("create")(keys_create)
-    keys.command("list")(keys_list)
-    keys.command("revoke")(keys_revoke)
-    root.add_typer(keys, name="keys")
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     wanted = next((brought.module for brought in BROUGHT if brought.name == called), None)
     if wanted is not None:
@@ -129,37 +128,6 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     for line in describe(load_settings(config)):
         typer.echo(line)
-
-
-def keys_create(
-    name: Annotated[str, typer.Argument(help="What the key is for, e.g. the app's name.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    tenant: Annotated[str, typer.Option(help="Keys of one tenant share cache, decisions and dashboard.")] = "default",
-) -> None:
-    """Create a key and print its secret, once."""
-    from gateway.key_commands import create_key
-
-    info, secret = create_key(config, name, tenant)
-    typer.echo(f"{info} is for {name}. Its secret is shown once, here:", err=True)
-    typer.echo(secret)
-
-
-def keys_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """List keys, never their secrets."""
-    from gateway.key_commands import list_keys
-
-    for line in list_keys(config):
-        typer.echo(line)
-
-
-def keys_revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id, as `spillway keys list` shows it.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Revoke a key for good."""
-    from gateway.key_commands import revoke_key
-
-    typer.echo(revoke_key(config, key_id))
 
 
 def main() -> None:

@@ -69,6 +69,12 @@ class InvalidKey(RequestError):
     status, code = 401, "invalid_api_key"
 
 
+class Forbidden(RequestError):
+    """Who asks is known, and may not do this."""
+
+    status, type, code = 403, "permission_error", "not_permitted"
+
+
 class NotFound(RequestError):
     """There is no such thing, or it belongs to another tenant, which is told apart for nobody."""
 

@@ -8,8 +8,8 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
-import gateway.keys
-import gateway.ledger.tables  # noqa: F401 - imported for the tables that they add to the metadata
+import gateway.ledger.tables
+import gateway.tenancy.tables  # noqa: F401 - imported for the tables that they add to the metadata
 from gateway.database import Database, metadata
 
 

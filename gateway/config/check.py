@@ -16,7 +16,7 @@ from gateway.config.file import ConfigFile, FieldPath, read_config
 from gateway.config.settings import ModelSettings, PolicySettings, Settings
 from gateway.errors import ConfigError, Problem
 
-_SECRET = {"api_key", "extra_headers", "url", "base_url"}
+_SECRET = {"api_key", "extra_headers", "url", "base_url", "token"}
 _PATTERNS = {
     "name": "letters, digits and . _ - (models also : / @ +), beginning with a letter or digit",
     "base_url": "a URL such as http://127.0.0.1:8000/v1, without a query or fragment",

@@ -55,6 +55,12 @@ class AuthSettings(Section):
     allow_anonymous_network: bool = False  # required: false binds to loopback only, unless this says otherwise
 
 
+class AdminSettings(Section):
+    """The operator's credential for ``/admin``. Without one only keys with a role can manage, each its own part."""
+
+    token: SecretStr | None = Field(default=None, min_length=20)
+
+
 class CacheSettings(Section):
     """The exact cache, in this process."""
 
@@ -114,6 +120,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
+    admin: AdminSettings = AdminSettings()
     cache: CacheSettings = CacheSettings()
     prices: Path | None = None
     models: tuple[ModelSettings, ...] = Field(min_length=1)

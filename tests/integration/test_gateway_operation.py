@@ -266,13 +266,16 @@ def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
 
 def test_a_key_belongs_to_the_tenant_that_it_was_made_for(tmp_path: Path) -> None:
     written(tmp_path, models(large="http://127.0.0.1:1/v1"))
-    for tenant in ("research", "default"):
-        assert spillway("keys", "create", "app", "--tenant", tenant, folder=tmp_path).returncode == 0
+    unknown = spillway("keys", "create", "app", "--tenant", "research", folder=tmp_path)
+    assert (unknown.returncode, "spillway orgs create" in unknown.stderr) == (1, True)  # a slip of the pen makes none
+    assert spillway("orgs", "create", "research", folder=tmp_path).returncode == 0
+    for option, tenant in (("--tenant", "research"), ("--org", "default")):
+        assert spillway("keys", "create", "app", option, tenant, folder=tmp_path).returncode == 0
     listed = spillway("keys", "list", folder=tmp_path).stdout.splitlines()[1:]
     assert [line.split()[2] for line in listed] == ["research", "default"]
-    refused = spillway("keys", "create", "app", "--tenant", "no spaces", folder=tmp_path)
+    refused = spillway("orgs", "create", "no spaces", folder=tmp_path)
     assert refused.returncode == 1
-    assert "a tenant must be" in refused.stderr
+    assert "organisation's id must be" in refused.stderr
 
 
 def test_what_stands_against_serving_is_said_in_words(tmp_path: Path) -> None:

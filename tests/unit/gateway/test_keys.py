@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.database import Database
-from gateway.keys import Caller, KeyStore, NoSuchKey, _keys
+from gateway.keys import Caller, KeyStore, NoSuchKey
+from gateway.tenancy.tables import virtual_keys
 from tests.databases import rows_of
 
 
@@ -29,7 +30,7 @@ async def test_a_secret_is_long_random_and_nowhere_stored(database: Database) ->
     assert secret.startswith("sk-spw-")
     assert len(secret) == len("sk-spw-") + 43  # 32 bytes
     assert (await store.create("app"))[1] != secret
-    stored = " ".join(str(value) for row in await rows_of(database, _keys) for value in row.values())
+    stored = " ".join(str(value) for row in await rows_of(database, virtual_keys) for value in row.values())
     assert secret not in stored
     assert secret.removeprefix(info.display_prefix) not in stored
     assert secret.startswith(info.display_prefix)
