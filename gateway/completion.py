@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gateway.admission import must_be_open_to
 from gateway.auth import ANONYMOUS
 from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
@@ -112,6 +113,7 @@ class Completions:
         and settles its attempt as cancelled.
         """
         choice = self._policies.choose(request.model, request.body)
+        must_be_open_to(caller, request.model, choice.policy)
         record = _record(request, caller, choice)
         key = self._key(request, caller, choice)
         entry = None if key is None else await self._lookup(key, choice)

@@ -75,6 +75,12 @@ class Forbidden(RequestError):
     status, type, code = 403, "permission_error", "not_permitted"
 
 
+class NotPermittedModel(Forbidden):
+    """The key is good, and not for this model or policy."""
+
+    code = "model_not_permitted"
+
+
 class NotFound(RequestError):
     """There is no such thing, or it belongs to another tenant, which is told apart for nobody."""
 

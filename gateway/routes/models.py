@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from gateway.admission import names_open_to
 from gateway.auth import Authenticator
 from gateway.errors import ModelNotFound
 from gateway.policies import PolicyBook
@@ -19,16 +20,17 @@ def models_router(policies: PolicyBook, authenticator: Authenticator, created: i
 
     @router.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
-        """All of them: `auto`, the policies, the models."""
-        await caller_of(request, authenticator)
-        return {"object": "list", "data": [entry(name) for name in policies.names]}
+        """All that the key may ask for: `auto`, the policies, the models."""
+        caller = await caller_of(request, authenticator)
+        names = names_open_to(caller, policies.names, policies.default)
+        return {"object": "list", "data": [entry(name) for name in names]}
 
     @router.get("/v1/models/{name:path}")
     async def model(request: Request, name: str) -> dict[str, Any]:
         """One of them."""
-        await caller_of(request, authenticator)
-        if name not in policies.names:
-            there_are = ", ".join(policies.names)
+        names = names_open_to(await caller_of(request, authenticator), policies.names, policies.default)
+        if name not in names:
+            there_are = ", ".join(names)
             raise ModelNotFound(f"The model {name!r} does not exist here; there are: {there_are}.", param="model")
         return entry(name)
 
