@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -57,8 +57,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     pools = pools_of(settings)
     database = Database(settings.database_url)
     ledger = LedgerWriter(database, prices, output_limits=output_limits(settings))
-    telemetry = Telemetry()
-    telemetry.register(LedgerMetrics(ledger))
+    telemetry = _telemetry(ledger)
     keys = KeyStore(database) if settings.auth.required else None
     authenticator = Authenticator(keys)
     sessions = Sessions(lambda: database.installation_secret("dashboard"))
@@ -99,8 +98,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     reports = Reports(database)
     app.include_router(models_router(policies, authenticator, created=int(time.time())))
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
-    admin = AdminAuth(settings.admin.token.get_secret_value() if settings.admin.token else None, keys)
-    app.include_router(admin_router(admin, Office(Directory(database), keys or KeyStore(database))))
+    app.include_router(_admin(settings, database, keys))
     app.include_router(dashboard_router(Overview(database), reports, keys, sessions))
     app.include_router(
         health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")
@@ -108,6 +106,17 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
     _add_error_handlers(app)
     return app
+
+
+def _telemetry(ledger: LedgerWriter) -> Telemetry:
+    telemetry = Telemetry()
+    telemetry.register(LedgerMetrics(ledger))
+    return telemetry
+
+
+def _admin(settings: Settings, database: Database, keys: KeyStore | None) -> APIRouter:
+    auth = AdminAuth(settings.admin.token.get_secret_value() if settings.admin.token else None, keys)
+    return admin_router(auth, Office(Directory(database), keys or KeyStore(database)))
 
 
 def _cache(settings: Settings) -> MemoryCache | None:
