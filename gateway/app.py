@@ -4,7 +4,6 @@ Knows what is made of what and in which order it begins and ends. Knows how noth
 """
 
 import logging
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -31,11 +30,11 @@ from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
 from gateway.routes.admin import AdminAuth, admin_router
+from gateway.routes.api import api_router
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
 from gateway.routes.endpoint import completion_routes
 from gateway.routes.health import health_router
-from gateway.routes.models import models_router
 from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.telemetry import Telemetry
@@ -96,7 +95,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(completion_routes(at_work, authenticator, settings.server))
     reports = Reports(database)
-    app.include_router(models_router(policies, authenticator, created=int(time.time())))
+    app.include_router(api_router(policies, authenticator, settings.server))
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
     app.include_router(_admin(settings, database, keys))
     app.include_router(dashboard_router(Overview(database), reports, keys, sessions))

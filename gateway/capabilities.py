@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.json_bytes import encode
+from router.hints import Hint, without_hints
+
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_IMAGE = 700  # between OpenAI's low and high detail for a photo
 _BYTES_PER_TOKEN = 4  # of English; other scripts have more bytes a character and about as many a token
-_NEEDED_BY_PART = {"image_url": "vision", "input_audio": "audio"}
+_NEEDED_BY_PART = {"image_url": "vision", "input_audio": "audio", "file": "documents"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,11 @@ class Limits:
     capabilities: frozenset[str] | None = None
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    hints: frozenset[Hint] = frozenset()
+
+    def dropped(self, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """The hints of a request that this model is not told, by the names of their fields."""
+        return without_hints(body, self.hints)[1]
 
     def why_not(self, needs: Needs) -> str | None:
         """Why this model cannot serve such a request; None if it can."""
@@ -65,6 +73,13 @@ def needs_of(body: Mapping[str, Any]) -> Needs:
         prompt_tokens=size // _BYTES_PER_TOKEN + len(messages) * _TOKENS_PER_MESSAGE + images * _TOKENS_PER_IMAGE,
         output_tokens=body.get("max_completion_tokens") or body.get("max_tokens") or 0,
     )
+
+
+def prompt_tokens(body: Mapping[str, Any]) -> int:
+    """About how many tokens everything that becomes prompt has, tools and past calls included; at least 1."""
+    calls = [call for message in body.get("messages") or () for call in message.get("tool_calls") or ()]
+    size = len(encode({"tools": body.get("tools") or [], "calls": calls})) - len(encode({"tools": [], "calls": []}))
+    return max(1, needs_of(body).prompt_tokens + size // _BYTES_PER_TOKEN)
 
 
 def _parts(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

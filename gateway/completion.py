@@ -130,7 +130,6 @@ class Completions:
             policy=choice.policy,
             strategy_id=record.strategy_id,
             cache=status,
-            dropped=request.dropped,
             model=choice.strategy.stages[-1].model,
         )
         async with aclosing(self._answer(request, choice, page, draft)) as events:
@@ -163,7 +162,8 @@ class Completions:
                         continue
                     if not live:
                         live = True
-                        yield replace(draft, model=page.model, tier=choice.tier(page.model))
+                        dropped = self._dropped(request, page.model)
+                        yield replace(draft, model=page.model, tier=choice.tier(page.model), dropped=dropped)
                     yield event
         except Exception:
             self._close(page, None, draft, choice, "failed")
@@ -174,7 +174,11 @@ class Completions:
         self._close(page, outcome, draft, choice, "failed")
         if outcome is None or outcome.answered is None or outcome.answered.reply is None:
             raise refusal(outcome)
+        draft = replace(draft, dropped=self._dropped(request, outcome.answered.model))
         yield _completion(outcome, outcome.answered, choice, page, draft, live=live)
+
+    def _dropped(self, request: ChatRequest, model: str) -> tuple[str, ...]:
+        return (*request.dropped, *self._policies.dropped(model, request.body))
 
     def _close(
         self, page: "_Page", outcome: Outcome | None, draft: Decision, choice: Choice, otherwise: RequestStatus
@@ -231,7 +235,7 @@ class Completions:
             score=entry.score,
             stop_reason="cached",
             spent=Spent(),
-            dropped=request.dropped,
+            dropped=self._dropped(request, entry.model),
         )
         return Completion(decision=decision, body=entry.json(), usage=entry.usage)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.cache.rules import CacheMode
 from gateway.capabilities import Limits, Needs, needs_of
+from gateway.config.models import hints_of
 from gateway.config.settings import PolicySettings, Settings
 from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
 from router.cascade import AnswerScorer, single
@@ -107,6 +108,10 @@ class PolicyBook:
         able = (model for model in named if model not in asked and self._models[model].why_not(needs) is None)
         return replace(choice, fallbacks=tuple(able))
 
+    def dropped(self, model: str, body: Mapping[str, object]) -> tuple[str, ...]:
+        """The hints of a request that a model is not told."""
+        return self._models[model].dropped(body)
+
     def _able(self, policy: Policy, needs: Needs) -> Choice:
         whole = policy.strategy or single(policy.safe_model)
         tiers = tuple(stage.model for stage in whole.stages)
@@ -132,6 +137,7 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
             capabilities=model.capabilities,
             context_tokens=model.context_tokens,
             max_output_tokens=model.max_output_tokens,
+            hints=hints_of(model),
         )
         for model in settings.models
     }

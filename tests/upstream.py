@@ -161,6 +161,7 @@ def answer(
     usage: tuple[int, int] | None = USAGE,
     tool_calls: Sequence[Json] = (),
     logprobs: Sequence[float] | None = None,
+    reasoning: str | None = None,
     extra: Mapping[str, Any] | None = None,
     cut: int | None = None,
 ) -> Behaviour:
@@ -172,12 +173,13 @@ def answer(
         asked.usage = usage or USAGE
         said = text(asked.body) if callable(text) else text
         if not asked.streams:
-            body = completion(said, usage=usage, tool_calls=tool_calls, logprobs=logprobs) | dict(extra or {})
+            told = completion(said, usage=usage, tool_calls=tool_calls, logprobs=logprobs, reasoning=reasoning)
+            body = told | dict(extra or {})
             await exchange.whole(200, json.dumps(body).encode(), {"content-type": "application/json"})
             return
         asks_usage = (asked.body.get("stream_options") or {}).get("include_usage")
-        told = usage if asks_usage else None
-        chunks = [chunk | dict(extra or {}) for chunk in chunks_of(said, told, tool_calls, logprobs)]
+        counted = usage if asks_usage else None
+        chunks = [chunk | dict(extra or {}) for chunk in chunks_of(said, counted, tool_calls, logprobs, reasoning)]
         data = b"".join(event(chunk) for chunk in chunks) + b"data: [DONE]\n\n"
         await exchange.head(200, {"content-type": "text/event-stream; charset=utf-8"})
         size = cut or len(data)

@@ -14,9 +14,12 @@ def completion(
     usage: tuple[int, int] | None = USAGE,
     tool_calls: Sequence[Json] = (),
     logprobs: Sequence[float] | None = None,
+    reasoning: str | None = None,
 ) -> Json:
     """A chat.completion as OpenAI's server writes it."""
     message: Json = {"role": "assistant", "content": text, "refusal": None}
+    if reasoning is not None:
+        message["reasoning_content"] = reasoning
     if tool_calls:
         message["tool_calls"] = list(tool_calls)
     choice = {
@@ -34,9 +37,11 @@ def chunks_of(
     usage: tuple[int, int] | None = None,
     tool_calls: Sequence[Json] = (),
     logprobs: Sequence[float] | None = None,
+    reasoning: str | None = None,
 ) -> list[Json]:
     """The same answer as chunks: the role, the text in two pieces, each call in three, the end, the usage if asked."""
     chunks = [chunk_of({"role": "assistant", "content": "" if text is not None else None, "refusal": None})]
+    chunks += [chunk_of({"reasoning_content": piece}) for piece in _halves(reasoning or "")]
     chunks += [chunk_of({"content": piece}) for piece in _halves(text or "") if piece]
     if logprobs is not None:
         chunks[-1]["choices"][0]["logprobs"] = _logprobs(logprobs)

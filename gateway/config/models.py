@@ -10,10 +10,12 @@ from gateway.config.settings import ModelSettings, Settings
 from gateway.config.upstreams import DeploymentSettings
 from router.backends.breaker import Breaker, BreakerRules
 from router.backends.build import BackendSpec, build
+from router.backends.expressing import expressible
 from router.backends.hosted_catalog import known_model
 from router.backends.pool import Deployment, Pool, PoolRules
 from router.backends.retries import RetryRules
 from router.errors import BadBackendSpec
+from router.hints import HINTS, Hint
 from scorer.errors import ScorerError
 
 
@@ -33,6 +35,13 @@ def output_limits(settings: Settings) -> Mapping[str, int]:
         if limit is not None:
             limits[model.name] = limit
     return limits
+
+
+def hints_of(model: ModelSettings) -> frozenset[Hint]:
+    """The hints that a model understands, whichever of its deployments is asked."""
+    own = model.upstream_model or model.name
+    names = {deployment.upstream_model or own for deployment in model.deployments} or {own}
+    return HINTS.intersection(*(expressible(model.backend, name, model.capabilities) for name in names))
 
 
 _FIELDS = {"logs": "log"}  # the router's word: the configuration's
@@ -94,4 +103,5 @@ def _spec(settings: Settings, model: ModelSettings, deployment: DeploymentSettin
         idle_timeout_s=model.timeouts.between_tokens_s,
         logs=tuple(settings.locate(path) for path in model.log),
         recorded_model=model.recorded_model,
+        hints=hints_of(model),
     )

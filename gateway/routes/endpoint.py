@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.auth import Authenticator
 from gateway.completion import Completion, Completions, Decision
 from gateway.config.settings import ServerSettings
+from gateway.dialects.anthropic.request import MESSAGES
 from gateway.dialects.chat.request import CHAT
 from gateway.dialects.dialect import Asked, Dialect
 from gateway.errors import InternalError, RequestError, UpstreamFailed
@@ -31,7 +32,7 @@ from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from router.backends.backend import Chunk
 
-DIALECTS = (CHAT,)
+DIALECTS = (CHAT, MESSAGES)
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
 
 

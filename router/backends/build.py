@@ -8,11 +8,13 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from router.backends.backend import Backend
+from router.backends.expressing import Expressing, is_openais
 from router.backends.hosted import Hosted
 from router.backends.http import Limits
 from router.backends.openai_compatible import OpenAICompatible
 from router.backends.recorded import Recorded
 from router.errors import BadBackendSpec
+from router.hints import HINTS, Hint
 
 _KEY = re.compile(r"[!-~]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110's token
@@ -31,6 +33,7 @@ class BackendSpec:
     timeout_s, connect_timeout_s : for one whole call; for the connection alone.
     first_token_timeout_s, idle_timeout_s : until a stream says something; between two things that it says. None: the
         whole call's. Both are for streams only, since other answers are silent until they are whole.
+    hints : the hints in a request that the upstream understands; it is not sent others.
     logs, recorded_model : the files that a recorded backend plays back, and the model's name in them (None: the same).
     """
 
@@ -45,6 +48,7 @@ class BackendSpec:
     first_token_timeout_s: float | None = None
     idle_timeout_s: float | None = None
     max_reply_bytes: int = 32 * 1024 * 1024
+    hints: frozenset[Hint] = HINTS
     logs: tuple[Path, ...] = ()
     recorded_model: str | None = None
     replay_latency: bool = False  # recorded: wait as long as the logged call took
@@ -66,7 +70,8 @@ def build(spec: BackendSpec) -> Backend:
             raise BadBackendSpec(spec.model, "extra_headers", said)
     if spec.kind == "recorded":
         return _recorded(spec)
-    return _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)
+    called = _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)
+    return Expressing(called, spec.hints, renames_limit=is_openais(spec.base_url))
 
 
 def _recorded(spec: BackendSpec) -> Backend:

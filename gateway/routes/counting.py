@@ -1,0 +1,29 @@
+"""POST /v1/messages/count_tokens: about how long a prompt is. Calls no model and costs nothing."""
+
+from fastapi import APIRouter, Request
+
+from gateway.auth import Authenticator
+from gateway.capabilities import prompt_tokens
+from gateway.dialects.anthropic.request import to_chat
+from gateway.dialects.fields import model_of, read_object
+from gateway.policies import PolicyBook
+from gateway.routes.body import read_body
+from gateway.routes.callers import caller_of
+
+PATH = "/v1/messages/count_tokens"
+
+
+def counting_router(policies: PolicyBook, authenticator: Authenticator, max_body_bytes: int) -> APIRouter:
+    """The endpoint."""
+    router = APIRouter(tags=["messages"])
+
+    @router.post(PATH)
+    async def count_tokens(request: Request) -> dict[str, int]:
+        """An estimate: which tokenizer counts is known only once a model has answered."""
+        await caller_of(request, authenticator)
+        body = read_object(await read_body(request.scope, request.receive, max_body_bytes), "model and messages")
+        chat, _ = to_chat(body)
+        policies.choose(model_of(body), chat)
+        return {"input_tokens": prompt_tokens(chat)}
+
+    return router

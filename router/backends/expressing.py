@@ -1,0 +1,69 @@
+"""A backend that is told nothing which its upstream has no word for.
+
+Knows which hints an upstream understands, and OpenAI's own name for the output limit. Knows no transport.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from router.backends.backend import Backend, Call, Chunk, Reply
+from router.hints import HINTS, Hint, without_hints
+
+_OPENAIS_HOSTS = ("openai.com", "openai.azure.com")
+_THINKING_PROVIDERS = ("anthropic/", "bedrock/", "vertex_ai/claude", "vertex_ai/anthropic", "azure_ai/claude")
+
+
+def expressible(kind: str, upstream_model: str | None, said: frozenset[str] | None) -> frozenset[Hint]:
+    """The hints that an upstream understands: those that its description names, and what Claude always does.
+
+    said : the capabilities in its description; None where it has none.
+    """
+    named = frozenset(hint for hint in HINTS if said is not None and hint in said)
+    model = upstream_model or ""
+    claude = kind == "hosted" and model.startswith(_THINKING_PROVIDERS) and ("claude" in model or "anthropic" in model)
+    return HINTS if claude and said is None else named
+
+
+class Expressing:
+    """The backend it is given, called without the hints that its upstream does not understand.
+
+    renames_limit : ``max_tokens`` is sent as ``max_completion_tokens``, which is all that some of OpenAI's models take.
+    """
+
+    def __init__(self, backend: Backend, hints: frozenset[Hint], *, renames_limit: bool = False) -> None:
+        self._backend, self._hints, self._renames_limit = backend, hints, renames_limit
+
+    @property
+    def model(self) -> str:
+        return self._backend.model
+
+    async def complete(self, call: Call) -> Reply:
+        return await self._backend.complete(self._expressed(call))
+
+    async def stream(self, call: Call) -> AsyncGenerator[Chunk]:
+        async with aclosing(self._backend.stream(self._expressed(call))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def aclose(self) -> None:
+        await self._backend.aclose()
+
+    def _expressed(self, call: Call) -> Call:
+        body, _ = without_hints(call.body, self._hints)
+        if self._renames_limit and "max_tokens" in body:
+            body = _renamed(body)
+        return call if body is call.body else replace(call, body=body)
+
+
+def is_openais(base_url: str | None) -> bool:
+    """Whether a server is OpenAI's own."""
+    host = urlsplit(base_url or "").hostname or ""
+    return any(host == own or host.endswith("." + own) for own in _OPENAIS_HOSTS)
+
+
+def _renamed(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    limit = body.get("max_completion_tokens", body["max_tokens"])
+    return {name: value for name, value in body.items() if name != "max_tokens"} | {"max_completion_tokens": limit}
