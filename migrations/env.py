@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 import gateway.ledger.tables
 import gateway.tenancy.tables  # noqa: F401 - imported for the tables that they add to the metadata
 from gateway.database import Database, metadata
+from gateway.ledger.partitions import is_our_own
 
 
 def run(connection: Connection) -> None:
@@ -21,6 +22,7 @@ def run(connection: Connection) -> None:
         transactional_ddl=True,  # SQLite can, whatever Alembic assumes of it: a migration happens wholly or not at all
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
+        include_object=is_our_own,
     )
     with context.begin_transaction():
         context.run_migrations()

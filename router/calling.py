@@ -16,7 +16,7 @@ from router.backends.backend import Call, Chunk, Reply
 from router.backends.pool import Pool, Turn
 from router.errors import BackendBroken, BackendError, BackendTimeout
 from router.ids import new_id
-from router.outcome import Attempt, AttemptState, Cause
+from router.outcome import Attempt, AttemptKind, AttemptState, Cause
 from router.streaming import says_something
 from scorer.answer import Usage
 
@@ -33,6 +33,7 @@ class Opening:
     model: str
     deployment: str | None = None
     cause: Cause = "first"
+    kind: AttemptKind = "answer"
 
 
 class AttemptLog(Protocol):

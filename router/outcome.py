@@ -19,6 +19,14 @@ Cause = Literal[
     "fallback",  # no stage of the strategy could answer
 ]
 
+AttemptKind = Literal[
+    "answer",  # for a client
+    "shadow",  # an answer that nobody gets, to compare with
+    "judge",  # a model's opinion of an answer
+    "verifier",  # another check of an answer that costs money
+    "embedding",  # of the gateway's own, for cache or scorer
+]
+
 StopReason = Literal[
     "accepted",  # a stage before the last reached its threshold
     "last_stage",  # the last stage answers whatever its score

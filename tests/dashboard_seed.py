@@ -62,7 +62,7 @@ class Ledger:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in ROWS})
 
     def __post_init__(self) -> None:
-        writer = {"writer_id": "w", "started_us": 0, "seen_us": 0, "place": "", "process": ""}
+        writer = {"writer_id": "w", "number": 1, "started_us": 0, "seen_us": 0, "place": "", "process": ""}
         self.rows["writers"].append(writer)
 
     def request(
@@ -101,7 +101,7 @@ class Ledger:
             }
         )
         for n, call in enumerate(calls):
-            self._attempt(decision, f"att_{decision[4:]}{n}", n, call, moment + n * 1000)
+            self._attempt(decision, f"att_{decision[4:]}{n}", n, call, moment + n * 1000, (tenant, policy))
         if status is not None:
             ended = [n for n, call in enumerate(calls) if call.state in ("accepted", "rejected")]
             answered = ended[-1] if ended and status == "answered" else None
@@ -121,7 +121,9 @@ class Ledger:
             )
         return decision
 
-    def _attempt(self, decision: str, attempt: str, stage: int, call: Call, moment: int) -> None:
+    def _attempt(
+        self, decision: str, attempt: str, stage: int, call: Call, moment: int, owner: tuple[str, str | None]
+    ) -> None:
         version = "pr_0a1b2c3d4e5f" if call.priced else None
         self.rows["attempts"].append(
             {
@@ -131,6 +133,8 @@ class Ledger:
                 "kind": "answer",
                 "stage": stage,
                 "model": call.model,
+                "tenant_id": owner[0],
+                "policy": owner[1],
                 "opened_us": moment,
                 "reserved_nanousd": 40_000_000 if call.priced else None,
                 "price_version": version,

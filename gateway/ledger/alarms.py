@@ -71,6 +71,10 @@ class Alarms:
         if _is_landmark(self.counts.retries):
             _log.warning("commit %d of the ledger has to be repeated: %s", self.counts.retries, reason)
 
+    def partitions(self, reason: str) -> None:
+        """A month has no partition of its own; its rows go to the default one, and nothing is lost."""
+        _log.warning("partitions of the ledger could not be made: %s", reason)
+
     def unforeseen(self, where: str) -> None:
         """Something failed that nobody thought of; call it while handling the error."""
         _log.exception("%s failed in an unforeseen way", where)

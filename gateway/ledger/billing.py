@@ -6,12 +6,12 @@ Knows usage, prices and endings. Knows no table, no queue and no clock.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from gateway.ledger.bounds import CallBound
-from router.outcome import Attempt, AttemptState
+from router.outcome import Attempt, AttemptKind, AttemptState, Cause
 from router.pricing import Price, price_of, upper_bound_nanousd
 from scorer.answer import Usage, UsageSource
 
@@ -36,16 +36,31 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What is known of an attempt before it is made."""
+    """What is known of an attempt before it is made: its row, and the price that it is settled at.
+
+    price : None where it is unknown, or where the attempt was read from its row, which has the version alone.
+    spooled : the call is made while the database is away; it can no longer be refused when this is written.
+    text_bytes : of the prompt.
+    """
 
     attempt_id: str
     decision_id: str
-    stage: int
+    tenant_id: str
     model: str
     opened_us: int
-    price: Price | None  # None: unknown
     reserved_nanousd: int | None  # None: no bound can be proven
-    text_bytes: int = 0  # of the prompt
+    price: Price | None
+    price_version: str | None
+    kind: AttemptKind = "answer"
+    stage: int = 0
+    deployment: str | None = None
+    cause: Cause = "first"
+    provider: str | None = None
+    policy: str | None = None
+    team_id: str | None = None
+    key_id: str | None = None
+    spooled: bool = False
+    text_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +72,7 @@ class Settlement:
     if_opened : written only if the attempt's row turns out to exist.
     """
 
-    attempt_id: str
+    reservation: Reservation
     state: AttemptState
     amount_nanousd: int | None
     lines: tuple[Line, ...] = ()
@@ -71,6 +86,34 @@ class Settlement:
     error_kind: str | None = None
     error_status: int | None = None
     if_opened: bool = False
+
+    @property
+    def attempt_id(self) -> str:
+        """Whose ending it is."""
+        return self.reservation.attempt_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What was found out about a settled attempt's cost.
+
+    amount_nanousd : what is added to what the attempt was put down at so far (to nothing, where that was unknown).
+    lines : by how much each meter changes.
+    seq : 1 for an attempt's first correction.
+    """
+
+    reservation: Reservation
+    seq: int
+    event: Literal["correct", "reprice"]
+    amount_nanousd: int
+    lines: tuple[Line, ...]
+    price_version: str | None
+    reason: str
+
+    @property
+    def attempt_id(self) -> str:
+        """Whose cost it is."""
+        return self.reservation.attempt_id
 
 
 def reserve(bound: CallBound, price: Price | None, model_limit: int | None) -> int | None:
@@ -86,7 +129,7 @@ def settle(attempt: Attempt, reservation: Reservation) -> Settlement:
     """Put an attempt that has ended down at what is known of it, at the price in force when it was opened."""
     answer = None if attempt.reply is None else attempt.reply.answer
     ending = Settlement(
-        attempt_id=attempt.id,
+        reservation=reservation,
         state=attempt.state,
         amount_nanousd=0,
         latency_s=attempt.latency_s,
@@ -101,30 +144,31 @@ def settle(attempt: Attempt, reservation: Reservation) -> Settlement:
         return ending
     usage = _usage(attempt, reservation)
     if usage is None:
-        return replace(ending, **at_bound(reservation.reserved_nanousd, _version(reservation)))
+        return replace(ending, **at_bound(reservation))
     lines = _lines(usage, reservation.price)
     amount = None if reservation.price is None else _sum(lines)
     return replace(ending, lines=lines, amount_nanousd=amount, usage=usage, usage_source=usage.source)
 
 
-def at_bound(reserved_nanousd: int | None, price_version: str | None) -> dict[str, Any]:
+def at_bound(reservation: Reservation) -> dict[str, Any]:
     """The fields of a settlement that nothing is known for but that it may be billed: its bound, as an estimate."""
+    reserved_nanousd = reservation.reserved_nanousd
     if reserved_nanousd is None:
         return {"amount_nanousd": None, "usage_source": "estimated"}
     line = Line(
         meter=BOUND,
         quantity=1,
         rate_usd=Decimal(reserved_nanousd).scaleb(-9),
-        price_version=price_version,
+        price_version=reservation.price_version,
         amount_nanousd=reserved_nanousd,
     )
     return {"amount_nanousd": reserved_nanousd, "usage_source": "estimated", "lines": (line,)}
 
 
-def never_sent(attempt_id: str) -> Settlement:
+def never_sent(reservation: Reservation) -> Settlement:
     """For an attempt whose opening was given up: if its row was committed all the same, it cost nothing."""
     return Settlement(
-        attempt_id=attempt_id, state="cancelled", amount_nanousd=0, error_kind="never_sent", if_opened=True
+        reservation=reservation, state="cancelled", amount_nanousd=0, error_kind="never_sent", if_opened=True
     )
 
 
@@ -211,7 +255,3 @@ def _counts(usage: Usage) -> tuple[Line, ...]:
 def _sum(lines: Sequence[Line]) -> int | None:
     amounts = [line.amount_nanousd for line in lines]
     return None if None in amounts else sum(amount for amount in amounts if amount is not None)
-
-
-def _version(reservation: Reservation) -> str | None:
-    return None if reservation.price is None else reservation.price.version

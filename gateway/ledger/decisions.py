@@ -44,8 +44,11 @@ class AttemptReport:
     """One call. Everything from ``state`` on is None while it is under way."""
 
     attempt_id: str
+    kind: str
+    cause: str
     stage: int
     model: str
+    deployment: str | None
     opened: datetime
     reserved_nanousd: int | None
     state: str | None
@@ -75,8 +78,11 @@ class AttemptReport:
         }
         return {
             "id": self.attempt_id,
+            "kind": self.kind,
+            "cause": self.cause,
             "tier": self.stage + 1,
             "model": self.model,
+            "deployment": self.deployment,
             "opened": self.opened.isoformat(),
             "state": self.state or "open",
             "score": self.score,
@@ -208,7 +214,19 @@ def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionR
 
 def _attempt(values: RowMapping, lines: Sequence[Row[Any]]) -> AttemptReport:
     names = [
-        *("attempt_id", "stage", "model", "reserved_nanousd", "state", "score", "threshold", "latency_s"),
+        *(
+            "attempt_id",
+            "kind",
+            "cause",
+            "stage",
+            "model",
+            "deployment",
+            "reserved_nanousd",
+            "state",
+            "score",
+            "threshold",
+            "latency_s",
+        ),
         *("first_token_s", "finish_reason", "error_kind", "error_status", "prompt_tokens", "cached_prompt_tokens"),
         *("completion_tokens", "reasoning_tokens", "usage_source", "amount_nanousd"),
     ]

@@ -27,7 +27,7 @@ class RequestRecord:
 
     decision_id: str  # router.ids.new_id("dec"): sorts by time
     created: datetime  # aware
-    tenant_id: str
+    tenant_id: str  # the organisation
     key_id: str | None  # None: authentication is off
     policy: str | None  # None: a plain model was asked for
     requested_model: str
@@ -36,6 +36,7 @@ class RequestRecord:
     strategy_id: str | None = None
     scorer_version: str | None = None
     reference_model: str | None = None  # what savings are counted against
+    team_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ Knows bounds and prices. Knows no queue and no database: it hands what it made t
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -32,7 +33,7 @@ class Intake(Protocol):
     """What a page needs of the writer."""
 
     async def reserve(self, reservation: Reservation) -> None:
-        """Return once it is committed. Raises LedgerUnavailable."""
+        """Return once it is committed. Raises LedgerUnavailable, or what a budget refuses with."""
         ...
 
     def settle(self, settlement: Settlement) -> None:
@@ -43,7 +44,7 @@ class Intake(Protocol):
 class RequestLog:
     """What a cascade writes into: router.cascade.AttemptLog for one request. LedgerWriter.log_for makes it.
 
-    output_limit : by model, how many tokens an answer can have at most.
+    output_limits : by model, how many tokens an answer can have at most.   providers : by model, who bills for it.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class RequestLog:
         record: RequestRecord,
         bound: CallBound,
         prices: PriceBook,
-        output_limits: dict[str, int],
+        output_limits: Mapping[str, int],
+        providers: Mapping[str, str],
         intake: Intake,
         alarms: Alarms,
     ) -> None:
-        self._record, self._bound, self._prices, self._output_limits = record, bound, prices, output_limits
+        self._record, self._bound, self._prices = record, bound, prices
+        self._output_limits, self._providers = output_limits, providers
         self._intake, self._alarms = intake, alarms
         self._open: dict[str, Reservation] = {}
         self._settled: list[tuple[Reservation, Settlement]] = []
@@ -70,17 +73,29 @@ class RequestLog:
         )
 
     async def open(self, opening: Opening) -> None:
-        """Return once the attempt and its reservation are committed. Raises LedgerUnavailable: do not call then."""
+        """Return once the attempt and its reservation are committed. Do not call if this raises.
+
+        Raises LedgerUnavailable, or what a budget refuses with.
+        """
         now_us = time.time_ns() // 1000
         price = self._prices.price(opening.model, datetime.fromtimestamp(now_us / 1_000_000, UTC))
         reservation = Reservation(
             attempt_id=opening.attempt_id,
             decision_id=self._record.decision_id,
+            kind=opening.kind,
             stage=opening.stage,
             model=opening.model,
+            deployment=opening.deployment,
+            cause=opening.cause,
+            provider=self._providers.get(opening.model),
+            policy=self._record.policy,
+            tenant_id=self._record.tenant_id,
+            team_id=self._record.team_id,
+            key_id=self._record.key_id,
             opened_us=now_us,
-            price=price,
             reserved_nanousd=reserve(self._bound, price, self._output_limits.get(opening.model)),
+            price=price,
+            price_version=None if price is None else price.version,
             text_bytes=self._bound.text_bytes,
         )
         await self._intake.reserve(reservation)
@@ -135,9 +150,8 @@ class RequestLog:
             return settle(attempt, reservation)
         except Exception:  # noqa: BLE001 - whatever an upstream made of its answer, the attempt is written down
             self._alarms.unforeseen(f"settling {attempt.id}")
-            version = None if reservation.price is None else reservation.price.version
-            ending = Settlement(attempt_id=attempt.id, state=attempt.state, amount_nanousd=None)
-            return replace(ending, **at_bound(reservation.reserved_nanousd, version))
+            ending = Settlement(reservation=reservation, state=attempt.state, amount_nanousd=None)
+            return replace(ending, **at_bound(reservation))
 
     def _reference(
         self, answered: Attempt | None, cached_usage: Usage | None

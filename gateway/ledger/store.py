@@ -1,274 +1,193 @@
-"""The ledger's statements: groups of new rows in, and what dead processes left open out.
+"""The ledger's statements: groups of new rows in, each exactly once, linked into this process' chain.
 
-Knows tables and transactions. Knows no queue, no price and no decision about what to write.
+A link's number is what makes a repeated commit harmless: whether a commit that was not confirmed happened is asked of
+the database by it. Knows tables, transactions and the chain. Knows no queue, no price and no decision about what to
+write.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import orjson
-from sqlalchemy import ColumnElement, Insert, Table, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.database import Database
-from gateway.ledger.billing import Reservation, Settlement
-from gateway.ledger.entry import RequestClosing, RequestRecord
+from gateway.database import Database, DatabaseError, DatabaseUnavailable
+from gateway.ledger.billing import Settlement
+from gateway.ledger.chain import NOTHING_BEFORE, Link, forge, link_number
+from gateway.ledger.group import Group
 from gateway.ledger.liveness import Identity
-from gateway.ledger.tables import attempts, closings, line_items, requests, settlements, writers
+from gateway.ledger.reservations import NoLimits, Reservations
+from gateway.ledger.rows import clean
+from gateway.ledger.tables import attempts, closings, links, requests, settlements, writers
 
-_DAY_US = 86_400_000_000
+Refusals = Mapping[str, Exception]
+"""Why an attempt's opening was not written, by attempt."""
+
 _MOST_PER_QUERY = 500  # identifiers in one IN (…)
+_REMEMBERED = 16  # groups whose commit can be asked for again
+_MOST_NAMESAKES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Rows to be committed together, in an order that satisfies their references."""
+class _Tried:
+    """A commit, sure or not."""
 
-    requests: Sequence[RequestRecord] = ()
-    reservations: Sequence[Reservation] = ()
-    settlements: Sequence[tuple[int, Settlement]] = ()  # with the microsecond at which each was settled
-    closings: Sequence[tuple[int, RequestClosing]] = ()
-
-    @property
-    def name(self) -> str:
-        """What is in it, for the log."""
-        return ", ".join(
-            [
-                *(f"request {record.decision_id}" for record in self.requests),
-                *(f"attempt {reservation.attempt_id}" for reservation in self.reservations),
-                *(f"settlement of {settlement.attempt_id}" for _, settlement in self.settlements),
-                *(f"closing of {closing.decision_id}" for _, closing in self.closings),
-            ]
-        )
-
-    def singles(self) -> "list[Group]":
-        """The same rows, each a group of its own."""
-        return [
-            *(Group(requests=[record]) for record in self.requests),
-            *(Group(reservations=[reservation]) for reservation in self.reservations),
-            *(Group(settlements=[settlement]) for settlement in self.settlements),
-            *(Group(closings=[closing]) for closing in self.closings),
-        ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orphan:
-    """An attempt that its process did not settle."""
-
-    attempt_id: str
-    model: str
-    reserved_nanousd: int | None
-    price_version: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterRow:
-    """A process that writes, or wrote, to this ledger."""
-
-    writer_id: str
-    started_us: int
-    seen_us: int
-    stopped: bool
-    identity: Identity
+    group: Group
+    link: Link
+    refusals: Refusals
 
 
 class LedgerStore:
-    """The ledger in one database, as one process writes it."""
+    """The ledger in one database, as one process writes it. Groups are written one at a time."""
 
-    def __init__(self, database: Database, writer_id: str) -> None:
+    def __init__(self, database: Database, writer_id: str, reservations: Reservations | None = None) -> None:
         self._database, self.writer_id = database, writer_id
+        self._reservations = reservations or NoLimits()
+        self._number = 0  # given by ``register``
+        self._position, self._hash = 0, NOTHING_BEFORE  # of the newest link
+        self._lock = asyncio.Lock()
+        self._unsure: list[_Tried] = []  # all at the position after the newest link; at most one of them happened
+        self._done: OrderedDict[int, _Tried] = OrderedDict()  # by the group's identity
 
-    async def write(self, group: Group, *, again: bool) -> None:
-        """Commit a group. Raises DatabaseUnavailable (nothing or everything is written) or DatabaseError (nothing).
+    async def write(self, group: Group, *, again: bool) -> Refusals:
+        """Commit a group and return which of its openings were refused; one that was committed is not written again.
 
-        again : rows of the group may be there already; those stay as they are.
+        again : some of its rows may be there already, from elsewhere; those stay as they are.
+        Raises DatabaseUnavailable (nothing or everything is written: ``landed`` knows) or DatabaseError (nothing).
         """
-        async with self._database.write() as connection:
-            await self._insert(connection, requests, map(self._request_row, group.requests), again)
-            await self._insert(connection, attempts, map(self._attempt_row, group.reservations), again)
-            new = await self._only_new(connection, group.settlements, again)
-            await self._insert(connection, settlements, (_settlement_row(*item) for item in new), again=False)
-            lines = (row for _, settlement in new for row in _line_rows(settlement))
-            await self._insert(connection, line_items, lines, again=False)
-            await self._insert(connection, closings, (_closing_row(*item) for item in group.closings), again)
+        async with self._lock:
+            await self._make_sure()
+            if id(group) in self._done:
+                return self._done[id(group)].refusals
+            tried: _Tried | None = None
+            try:
+                async with self._database.write() as connection:
+                    new = await self._only_new(connection, group, again)
+                    tried = await self._insert(connection, group, new)
+            except (DatabaseUnavailable, asyncio.CancelledError):
+                if tried is not None:
+                    self._unsure.append(tried)
+                raise
+            self._happened(tried)
+            return tried.refusals
+
+    async def landed(self, group: Group) -> Refusals | None:
+        """What was refused of a group whose commit was not confirmed; None if it did not happen."""
+        async with self._lock:
+            await self._make_sure()
+            return self._done[id(group)].refusals if id(group) in self._done else None
 
     async def register(self, identity: Identity, now_us: int) -> None:
         """Say that this process writes from now on."""
+        for tries_left in reversed(range(_MOST_NAMESAKES)):
+            try:
+                await self._register(identity, now_us)
+            except DatabaseError:  # another process took the number in the same moment
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    async def renew(self, now_us: int, *, settled_until_us: int | None = None, stopped: bool = False) -> None:
+        """Say that this process still writes, or no longer does, and how far back attempts of its can be open."""
+        values = {
+            "seen_us": now_us,
+            "settled_until_us": settled_until_us,
+            "swept_us": None,
+            "stopped_us": now_us if stopped else None,
+        }
+        async with self._database.write() as connection:
+            await connection.execute(update(writers).where(writers.c.writer_id == self.writer_id).values(values))
+
+    async def _register(self, identity: Identity, now_us: int) -> None:
         row = {
             "writer_id": self.writer_id,
             "started_us": now_us,
             "seen_us": now_us,
-            "place": _clean(identity.place, 1024),
-            "process": _clean(identity.process, 256),
+            "place": clean(identity.place, 1024),
+            "process": clean(identity.process, 256),
         }
         async with self._database.write() as connection:
-            await connection.execute(self._database.insert_once(writers), row)
+            known = select(writers.c.number).where(writers.c.writer_id == self.writer_id)
+            number: int | None = (await connection.execute(known)).scalar()
+            if number is None:
+                newest = (await connection.execute(select(func.max(writers.c.number)))).scalar()
+                number = (newest or 0) + 1
+                await connection.execute(insert(writers), {**row, "number": number})
+        self._number = number
 
-    async def renew(self, now_us: int, *, stopped: bool = False) -> None:
-        """Say that this process still writes, or no longer does."""
-        values = {"seen_us": now_us, "swept_us": None, "stopped_us": now_us if stopped else None}
-        async with self._database.write() as connection:
-            await connection.execute(update(writers).where(writers.c.writer_id == self.writer_id).values(values))
-
-    async def unswept(self) -> tuple[WriterRow, ...]:
-        """Every other process whose orphans have not been looked for since it last wrote."""
-        others = writers.c.swept_us.is_(None) & (writers.c.writer_id != self.writer_id)
+    async def _make_sure(self) -> None:
+        """Find out which of the commits that were not confirmed happened."""
+        if not self._unsure:
+            return None
+        query = select(links.c.hash).where(links.c.link == self._unsure[0].link.number)
         async with self._database.read() as connection:
-            rows = (await connection.execute(select(writers).where(others))).mappings().all()
-        return tuple(
-            WriterRow(
-                writer_id=row["writer_id"],
-                started_us=row["started_us"],
-                seen_us=row["seen_us"],
-                stopped=row["stopped_us"] is not None,
-                identity=Identity(place=row["place"], process=row["process"]),
-            )
-            for row in rows
-        )
+            found = (await connection.execute(query)).scalars().all()
+        for tried in self._unsure:
+            if tried.link.hash in found:
+                return self._happened(tried)
+        return None
 
-    async def orphans(self, writer: WriterRow, limit: int) -> tuple[Orphan, ...]:
-        """Some of the attempts of a dead process that have no settlement."""
-        columns = (attempts.c.attempt_id, attempts.c.model, attempts.c.reserved_nanousd, attempts.c.price_version)
-        query = (
-            select(*columns)
-            .outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
-            .where(_of(writer, attempts.c.writer_id, attempts.c.opened_us), settlements.c.attempt_id.is_(None))
-            .limit(limit)
-        )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return tuple(Orphan(**row) for row in rows)
+    def _happened(self, tried: _Tried) -> None:
+        self._position += 1
+        self._hash = tried.link.hash
+        self._unsure.clear()
+        self._done[id(tried.group)] = tried  # which keeps the group, and with it its identity
+        while len(self._done) > _REMEMBERED:
+            self._done.popitem(last=False)
 
-    async def unclosed(self, writer: WriterRow, limit: int) -> tuple[str, ...]:
-        """Some of the requests of a dead process whose end nobody wrote down."""
-        query = (
-            select(requests.c.decision_id)
-            .outerjoin(closings, closings.c.decision_id == requests.c.decision_id)
-            .where(_of(writer, requests.c.writer_id, requests.c.created_us), closings.c.decision_id.is_(None))
-            .limit(limit)
-        )
-        async with self._database.read() as connection:
-            return tuple((await connection.execute(query)).scalars().all())
-
-    async def mark_swept(self, writer: WriterRow, now_us: int) -> None:
-        """Say that a process left nothing open, unless it has written since."""
-        same = (writers.c.writer_id == writer.writer_id) & (writers.c.seen_us == writer.seen_us)
-        async with self._database.write() as connection:
-            await connection.execute(update(writers).where(same).values(swept_us=now_us))
-
-    async def _insert(
-        self, connection: AsyncConnection, table: Table, rows: Iterable[Mapping[str, Any]], again: bool
-    ) -> None:
-        values = list(rows)
-        if values:
-            statement: Insert = self._database.insert_once(table) if again else insert(table)
-            await connection.execute(statement, values)
-
-    async def _only_new(
-        self, connection: AsyncConnection, items: Sequence[tuple[int, Settlement]], again: bool
-    ) -> Sequence[tuple[int, Settlement]]:
-        """Without settlements that are there already, nor their lines, nor those of attempts that never were."""
-        doubtful = [settlement.attempt_id for _, settlement in items if settlement.if_opened]
-        if not again and not doubtful:
-            return items
-        identifiers = [settlement.attempt_id for _, settlement in items]
-        settled = await _present(connection, settlements.c.attempt_id, identifiers) if again else set()
-        opened = await _present(connection, attempts.c.attempt_id, doubtful)
-        return [
-            (moment, settlement)
-            for moment, settlement in items
-            if settlement.attempt_id not in settled and (not settlement.if_opened or settlement.attempt_id in opened)
-        ]
-
-    def _request_row(self, record: RequestRecord) -> dict[str, Any]:
-        return {
-            "decision_id": record.decision_id,
-            "created_us": int(record.created.timestamp() * 1_000_000),
-            "writer_id": self.writer_id,
-            "tenant_id": record.tenant_id,
-            "key_id": record.key_id,
-            "policy": _clean(record.policy, 256),
-            "requested_model": _clean(record.requested_model, 256),
-            "endpoint": _clean(record.endpoint, 256),
-            "streamed": record.streamed,
-            "strategy_id": _clean(record.strategy_id, 256),
-            "scorer_version": _clean(record.scorer_version, 256),
-            "reference_model": _clean(record.reference_model, 256),
-            "tags": _clean(orjson.dumps(dict(record.tags), default=str).decode(), 65_536),
+    async def _insert(self, connection: AsyncConnection, group: Group, new: Group) -> _Tried:
+        refusals = await self._reservations.post(connection, new.reservations, new.movements)
+        rows = new.rows(self.writer_id, without=refusals)
+        link = forge(link_number(self._number, self._position + 1), self._hash, rows)
+        for table, values in rows:
+            for value in values:
+                value["link"] = link.number
+            await connection.execute(insert(table), values)
+        now = time.time_ns()
+        committed = {
+            "link": link.number,
+            "month": int(time.strftime("%Y%m", time.gmtime(now // 1_000_000_000))),
+            "committed_us": now // 1000,
+            "rows": link.rows,
+            "previous": link.previous,
+            "hash": link.hash,
+            "manifest": link.manifest,
         }
+        await connection.execute(insert(links), committed)
+        return _Tried(group=group, link=link, refusals=refusals)
 
-    def _attempt_row(self, reservation: Reservation) -> dict[str, Any]:
-        return {
-            "attempt_id": reservation.attempt_id,
-            "decision_id": reservation.decision_id,
-            "writer_id": self.writer_id,
-            "kind": "answer",
-            "stage": reservation.stage,
-            "model": _clean(reservation.model, 256),
-            "opened_us": reservation.opened_us,
-            "reserved_nanousd": reservation.reserved_nanousd,
-            "price_version": None if reservation.price is None else reservation.price.version,
-        }
+    async def _only_new(self, connection: AsyncConnection, group: Group, again: bool) -> Group:
+        """Without what is there already (only looked for ``again``), nor endings of attempts that never were."""
+        if again:
+            group = await _without_known(connection, group)
+        doubtful = [settlement.attempt_id for _, settlement in group.settlements if settlement.if_opened]
+        if not doubtful:
+            return group
+        opened = {item.attempt_id for item in group.reservations}
+        opened |= await _present(connection, attempts.c.attempt_id, doubtful)
 
+        def stands(settlement: Settlement) -> bool:
+            return not settlement.if_opened or settlement.attempt_id in opened
 
-def _settlement_row(settled_us: int, settlement: Settlement) -> dict[str, Any]:
-    usage = settlement.usage
-    return {
-        "attempt_id": settlement.attempt_id,
-        "settled_us": settled_us,
-        "state": settlement.state,
-        "prompt_tokens": None if usage is None else usage.prompt_tokens,
-        "cached_prompt_tokens": None if usage is None else usage.cached_prompt_tokens,
-        "cache_write_tokens": None if usage is None else usage.cache_write_tokens,
-        "completion_tokens": None if usage is None else usage.completion_tokens,
-        "reasoning_tokens": None if usage is None else usage.reasoning_tokens,
-        "usage_source": settlement.usage_source,
-        "amount_nanousd": settlement.amount_nanousd,
-        "latency_s": _finite(settlement.latency_s) or 0.0,
-        "first_token_s": _finite(settlement.first_token_s),
-        "score": _finite(settlement.score),
-        "threshold": _finite(settlement.threshold),
-        "finish_reason": _clean(settlement.finish_reason, 32),
-        "error_kind": _clean(settlement.error_kind, 32),
-        "error_status": settlement.error_status,
-    }
+        return replace(group, settlements=[item for item in group.settlements if stands(item[1])])
 
 
-def _line_rows(settlement: Settlement) -> list[dict[str, Any]]:
-    return [
-        {
-            "attempt_id": settlement.attempt_id,
-            "meter": line.meter,
-            "seq": 0,
-            "quantity": line.quantity,
-            "rate_usd": line.rate_usd,
-            "price_version": line.price_version,
-            "amount_nanousd": line.amount_nanousd,
-        }
-        for line in settlement.lines
-    ]
-
-
-def _closing_row(closed_us: int, closing: RequestClosing) -> dict[str, Any]:
-    return {
-        "decision_id": closing.decision_id,
-        "closed_us": closed_us,
-        "status": closing.status,
-        "stop_reason": _clean(closing.stop_reason, 32),
-        "answered_attempt": closing.answered_attempt,
-        "answered_model": _clean(closing.answered_model, 256),
-        "cache_status": closing.cache_status,
-        "saved_nanousd": closing.saved_nanousd,
-        "reference_nanousd": closing.reference_nanousd,
-        "reference_source": closing.reference_source,
-    }
-
-
-def _of(writer: WriterRow, writer_id: ColumnElement[str], moment_us: ColumnElement[int]) -> ColumnElement[bool]:
-    # by time first, which is indexed; a day of grace for a clock that was set back
-    return (moment_us >= writer.started_us - _DAY_US) & (writer_id == writer.writer_id)
+async def _without_known(connection: AsyncConnection, group: Group) -> Group:
+    asked = await _present(connection, requests.c.decision_id, [item.decision_id for item in group.requests])
+    opened = await _present(connection, attempts.c.attempt_id, [item.attempt_id for item in group.reservations])
+    settled = await _present(connection, settlements.c.attempt_id, [item.attempt_id for _, item in group.settlements])
+    closed = await _present(connection, closings.c.decision_id, [item.decision_id for _, item in group.closings])
+    return replace(
+        group,
+        requests=[item for item in group.requests if item.decision_id not in asked],
+        reservations=[item for item in group.reservations if item.attempt_id not in opened],
+        settlements=[item for item in group.settlements if item[1].attempt_id not in settled],
+        closings=[item for item in group.closings if item[1].decision_id not in closed],
+    )
 
 
 async def _present(connection: AsyncConnection, column: ColumnElement[str], wanted: Sequence[str]) -> set[str]:
@@ -277,14 +196,3 @@ async def _present(connection: AsyncConnection, column: ColumnElement[str], want
         query = select(column).where(column.in_(wanted[start : start + _MOST_PER_QUERY]))
         found.update((await connection.execute(query)).scalars())
     return found
-
-
-def _clean(value: str | None, most: int) -> str | None:
-    """As both engines take it: no NUL, no half surrogate pair, not longer than its column."""
-    if value is None:
-        return None
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()[:most]
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -9,8 +9,10 @@ from gateway.database import DatabaseError
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Settlement, at_bound
 from gateway.ledger.entry import RequestClosing
+from gateway.ledger.group import Group
 from gateway.ledger.liveness import Identity
-from gateway.ledger.store import Group, LedgerStore, WriterRow
+from gateway.ledger.orphans import Orphans, WriterRow
+from gateway.ledger.store import LedgerStore
 
 ORPHANED = "orphaned"
 """The error kind of an attempt that its own process never settled."""
@@ -25,19 +27,21 @@ class Sweeper:
     lease_s : where a process cannot be seen from here, it is dead so long after its last sign of life.
     """
 
-    def __init__(self, store: LedgerStore, alarms: Alarms, identity: Identity, *, lease_s: float) -> None:
-        self._store, self._alarms, self._identity = store, alarms, identity
+    def __init__(
+        self, store: LedgerStore, orphans: Orphans, alarms: Alarms, identity: Identity, *, lease_s: float
+    ) -> None:
+        self._store, self._orphans, self._alarms, self._identity = store, orphans, alarms, identity
         self._lease_us = int(lease_s * 1_000_000)
         self._conflicts = 0  # in a row
 
     async def sweep(self) -> int:
         """Settle the orphans of every dead process and return how many there were."""
         found = 0
-        for writer in await self._store.unswept():
+        for writer in await self._orphans.unswept():
             if self._is_dead(writer):
                 found += await self._settle_orphans(writer)
                 await self._close_requests(writer)
-                await self._store.mark_swept(writer, _now_us())
+                await self._orphans.mark_swept(writer, _now_us())
         return found
 
     def _is_dead(self, writer: WriterRow) -> bool:
@@ -49,13 +53,13 @@ class Sweeper:
 
     async def _settle_orphans(self, writer: WriterRow) -> int:
         found = 0
-        while orphans := await self._store.orphans(writer, _MOST_AT_ONCE):
+        while orphans := await self._orphans.attempts(writer, _MOST_AT_ONCE):
             settlements = [
                 Settlement(
-                    attempt_id=orphan.attempt_id,
+                    reservation=orphan,
                     state="failed",
                     error_kind=ORPHANED,
-                    **at_bound(orphan.reserved_nanousd, orphan.price_version),
+                    **at_bound(orphan),
                 )
                 for orphan in orphans
             ]
@@ -70,7 +74,7 @@ class Sweeper:
         return found
 
     async def _close_requests(self, writer: WriterRow) -> None:
-        while identifiers := await self._store.unclosed(writer, _MOST_AT_ONCE):
+        while identifiers := await self._orphans.requests(writer, _MOST_AT_ONCE):
             now_us = _now_us()
             closings = [
                 (now_us, RequestClosing(decision_id=identifier, status="lost", cache_status="MISS"))

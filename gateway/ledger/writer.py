@@ -9,7 +9,8 @@ Knows queues, groups and retries. Knows no price, and leaves the SQL to the stor
 import asyncio
 import contextlib
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,14 @@ from gateway.ledger.alarms import Alarms, LedgerCounts
 from gateway.ledger.billing import Reservation, Settlement, never_sent
 from gateway.ledger.bounds import call_bound
 from gateway.ledger.entry import LedgerUnavailable, RequestClosing, RequestRecord
+from gateway.ledger.group import Group
 from gateway.ledger.lanes import Lane
 from gateway.ledger.liveness import Identity
+from gateway.ledger.orphans import Orphans
+from gateway.ledger.partitions import MONTHS_AHEAD, make_partitions, months_from
 from gateway.ledger.request_log import RequestLog
-from gateway.ledger.store import Group, LedgerStore
+from gateway.ledger.reservations import Reservations
+from gateway.ledger.store import LedgerStore, Refusals
 from gateway.ledger.sweeper import Sweeper
 from router.ids import new_id
 from router.pricing import PriceBook
@@ -48,11 +53,24 @@ class _Opening:
     committed: asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What was taken from the lanes to be committed together."""
+
+    requests: Sequence[RequestRecord]
+    openings: Sequence[_Opening]
+    settlements: Sequence[tuple[int, Settlement]]
+    closings: Sequence[tuple[int, RequestClosing]]
+    group: Group
+
+
 class LedgerWriter:
     """Writes requests, attempts, settlements and closings.
 
     output_limits : by model, how many tokens an answer can have at most (a documented limit, or the context length).
         Where neither it nor the request bounds an answer, an attempt is opened without a reserved amount.
+    providers : by model, who bills for it.
+    reservations : who counts money against limits in the same transactions, and may refuse an opening.
     """
 
     def __init__(
@@ -61,22 +79,32 @@ class LedgerWriter:
         prices: PriceBook,
         *,
         output_limits: Mapping[str, int] | None = None,
+        providers: Mapping[str, str] | None = None,
+        reservations: Reservations | None = None,
         limits: WriterLimits | None = None,
         identity: Identity | None = None,
     ) -> None:
-        self._prices, self._output_limits = prices, dict(output_limits or {})
+        self._database, self._prices = database, prices
+        self._output_limits, self._providers = output_limits or {}, providers or {}
         self._limits = limits or WriterLimits()
         self._identity = identity or Identity.of_this_process()
-        self._store = LedgerStore(database, new_id("wr"))
+        self._store = LedgerStore(database, new_id("wr"), reservations)
         self._alarms = Alarms()
-        self._sweeper = Sweeper(self._store, self._alarms, self._identity, lease_s=self._limits.lease_s)
+        orphans = Orphans(database, self._store.writer_id)
+        self._sweeper = Sweeper(self._store, orphans, self._alarms, self._identity, lease_s=self._limits.lease_s)
         self._requests: Lane[RequestRecord] = Lane()
         self._openings: Lane[_Opening] = Lane()
         self._settlements: Lane[tuple[int, Settlement]] = Lane()
         self._closings: Lane[tuple[int, RequestClosing]] = Lane()
         self._wake, self._progress = asyncio.Event(), asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
-        self._running = self._stopping = self._again = False
+        self._running = self._stopping = False
+        self._unsure: _Taken | None = None  # whose commit was not confirmed
+        self._under_way: dict[str, int] = {}  # attempts and requests without an end on disk: when they began
+        self._unwritten: deque[str] = deque(
+            maxlen=1000
+        )  # requests that the database refuses: nothing is called for them
+        self._partitioned = 0  # the month for which partitions were made
         self._hurried = 0
         self._failing_since: float | None = None
 
@@ -103,6 +131,7 @@ class LedgerWriter:
         """Settle what dead processes left open, then begin writing. Raises DatabaseUnavailable or DatabaseError."""
         if self._running:
             raise RuntimeError("the ledger writer has been started before")
+        await self._make_partitions()
         await self._store.register(self._identity, _now_us())
         try:
             await self._sweeper.sweep()
@@ -124,7 +153,8 @@ class LedgerWriter:
         await asyncio.gather(writing, tending, return_exceptions=True)
         self._running = False
         left = self._awaited_openings()
-        self._answer(left, {opening.reservation.attempt_id for opening in left})
+        stopped = LedgerUnavailable("the ledger takes nothing in at the moment", headers={"retry-after": "1"})
+        self._answer(left, {opening.reservation.attempt_id: stopped for opening in left})
         self._openings.finish(len(left))
         if self.unsettled:
             self._alarms.left_behind(self.unsettled)
@@ -151,11 +181,13 @@ class LedgerWriter:
         if not self._running or self._stopping or self.unsettled >= self._limits.most_held:
             self.counts.refused += 1
             raise LedgerUnavailable("the ledger takes nothing in at the moment", headers={"retry-after": "1"})
+        self._under_way[record.decision_id] = int(record.created.timestamp() * 1_000_000)
         self._requests.put(record)
 
     def log_for(self, record: RequestRecord, body: Mapping[str, Any]) -> RequestLog:
         """The log of one request, which a cascade writes its attempts to. ``body`` bounds what a call can cost."""
-        return RequestLog(record, call_bound(body), self._prices, self._output_limits, self, self._alarms)
+        bound = call_bound(body)
+        return RequestLog(record, bound, self._prices, self._output_limits, self._providers, self, self._alarms)
 
     def close_request(self, closing: RequestClosing) -> None:
         """Note how a request ended. Never blocks, never raises."""
@@ -166,17 +198,23 @@ class LedgerWriter:
         self._wake.set()
 
     async def reserve(self, reservation: Reservation) -> None:
-        """For RequestLog: return once an attempt's opening is committed. Raises LedgerUnavailable."""
+        """For RequestLog: return once an attempt's opening is committed.
+
+        Raises LedgerUnavailable, or what ``reservations`` refuses with.
+        """
         if not self._running or self._stopping:
             raise LedgerUnavailable("the ledger takes nothing in at the moment", headers={"retry-after": "1"})
+        if reservation.decision_id in self._unwritten:
+            raise LedgerUnavailable("the ledger cannot write this request down")
         opening = _Opening(reservation=reservation, committed=asyncio.get_running_loop().create_future())
+        self._under_way[reservation.attempt_id] = reservation.opened_us
         self._openings.put(opening)
         self._wake.set()
         try:
             async with asyncio.timeout(self._limits.patience_s):
                 await opening.committed
         except (asyncio.CancelledError, TimeoutError) as error:
-            self.settle(never_sent(reservation.attempt_id))  # its commit may be under way
+            self.settle(never_sent(reservation))  # its commit may be under way
             if isinstance(error, asyncio.CancelledError):
                 raise
             self.counts.refused += 1
@@ -220,42 +258,56 @@ class LedgerWriter:
 
     async def _commit_group(self) -> bool:
         """Write what is queued, up to a group's size. False if it has to be tried again."""
-        openings = self._awaited_openings()
-        taken = (
-            self._requests.take(len(self._requests)),
-            self._settlements.take(_MOST_PER_GROUP),
-            self._closings.take(_MOST_PER_GROUP),
-        )
-        group = Group(
-            requests=taken[0],
-            reservations=[opening.reservation for opening in openings],
-            settlements=taken[1],
-            closings=taken[2],
-        )
-        refused: set[str] | None = None
+        taken: _Taken | None = None
+        refusals: Refusals | None = None
         try:
-            refused = await self._write_group(group)
+            if self._unsure is not None:
+                taken, self._unsure = self._unsure, None
+                refusals = await self._store.landed(taken.group)
+                if refusals is None:  # it did not happen, and some of it may be wanted no more
+                    self._give_back(taken)
+            if refusals is None:
+                taken = self._take()
+                refusals = await self._write_group(taken.group)
         except DatabaseUnavailable as error:
             self._failed(error)
             return False
         finally:
-            lanes: tuple[tuple[Lane[Any], Sequence[Any]], ...] = (
-                (self._openings, openings),
-                (self._requests, taken[0]),
-                (self._settlements, taken[1]),
-                (self._closings, taken[2]),
-            )
-            for lane, items in lanes:
-                if refused is None:
-                    lane.give_back(items)
-                else:
-                    lane.finish(len(items))
-        self._failing_since = None
-        self.counts.settled += len(group.settlements)
-        self._answer(openings, refused)
+            if refusals is None:
+                self._unsure = taken
+        if taken is not None:
+            self._finish(taken, refusals)
         async with self._progress:
             self._progress.notify_all()
         return True
+
+    def _take(self) -> _Taken:
+        openings = self._awaited_openings()
+        requests = self._requests.take(len(self._requests))
+        settlements = self._settlements.take(_MOST_PER_GROUP)
+        closings = self._closings.take(_MOST_PER_GROUP)
+        reservations = [opening.reservation for opening in openings]
+        group = Group(requests=requests, reservations=reservations, settlements=settlements, closings=closings)
+        return _Taken(requests=requests, openings=openings, settlements=settlements, closings=closings, group=group)
+
+    def _give_back(self, taken: _Taken) -> None:
+        self._openings.give_back(taken.openings)
+        self._requests.give_back(taken.requests)
+        self._settlements.give_back(taken.settlements)
+        self._closings.give_back(taken.closings)
+
+    def _finish(self, taken: _Taken, refusals: Refusals) -> None:
+        self._openings.finish(len(taken.openings))
+        self._requests.finish(len(taken.requests))
+        self._settlements.finish(len(taken.settlements))
+        self._closings.finish(len(taken.closings))
+        self._failing_since = None
+        self.counts.settled += len(taken.settlements)
+        for _, settlement in taken.settlements:
+            self._under_way.pop(settlement.attempt_id, None)
+        for _, closing in taken.closings:
+            self._under_way.pop(closing.decision_id, None)
+        self._answer(taken.openings, refusals)
 
     def _awaited_openings(self) -> list[_Opening]:
         """The next openings, without those that nobody waits for any more."""
@@ -264,49 +316,55 @@ class LedgerWriter:
         self._openings.finish(len(taken) - len(awaited))
         return awaited
 
-    def _answer(self, openings: Sequence[_Opening], refused: Container[str]) -> None:
+    def _answer(self, openings: Sequence[_Opening], refusals: Refusals) -> None:
         for opening in openings:
+            refusal = refusals.get(opening.reservation.attempt_id)
+            if refusal is not None:
+                self._under_way.pop(opening.reservation.attempt_id, None)
             if opening.committed.done():
                 continue
-            if opening.reservation.attempt_id in refused:
+            if refusal is not None:
                 self.counts.refused += 1
-                opening.committed.set_exception(LedgerUnavailable("the ledger cannot write this attempt down"))
+                opening.committed.set_exception(refusal)
             else:
                 self.counts.opened += 1
                 opening.committed.set_result(None)
 
-    async def _write_group(self, group: Group) -> set[str]:
-        """Commit a group and return the attempts whose openings could not be. Raises DatabaseUnavailable alone."""
-        tries = (True,) if self._again else (False, True)
-        self._again = True  # until it went well, rows may be there already
-        refused = None
-        for again in tries:
+    async def _write_group(self, group: Group) -> Refusals:
+        """Commit a group and return what was refused of it, for good. Raises DatabaseUnavailable alone."""
+        refusals: Refusals | None = None
+        for again in (False, True):
             try:
-                await self._store.write(group, again=again)
+                refusals = await self._store.write(group, again=again)
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one bad row, whyever, must not hold up the others for good
                 self._alarms.retry(str(error))
             else:
-                refused = set[str]()
                 break
-        if refused is None:
-            refused = await self._write_singly(group)
-        self._again = False
+        if refusals is None:
+            refusals = await self._write_singly(group)
         self.counts.commits += 1
-        return refused
+        return refusals
 
-    async def _write_singly(self, group: Group) -> set[str]:
-        refused: set[str] = set()
+    async def _write_singly(self, group: Group) -> Refusals:
+        refusals: dict[str, Exception] = {}
         for single in group.singles():
             try:
-                await self._store.write(single, again=True)
+                refusals.update(await self._store.write(self._writable(single), again=True))
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - as above; here it is known which row it is
                 self._alarms.unwritable(single.name, str(error))
-                refused.update(reservation.attempt_id for reservation in single.reservations)
-        return refused
+                self._unwritten.extend(record.decision_id for record in single.requests)
+                for reservation in single.reservations:
+                    refusals[reservation.attempt_id] = LedgerUnavailable("the ledger cannot write this attempt down")
+        return refusals
+
+    def _writable(self, single: Group) -> Group:
+        if any(reservation.decision_id in self._unwritten for reservation in single.reservations):
+            raise DatabaseError("its request cannot be written")
+        return single
 
     def _failed(self, error: Exception) -> None:
         self._failing_since = self._failing_since or time.monotonic()
@@ -316,13 +374,24 @@ class LedgerWriter:
         while True:
             await asyncio.sleep(self._limits.heartbeat_s)
             try:
-                await self._store.renew(_now_us())
+                now_us = _now_us()
+                await self._store.renew(now_us, settled_until_us=next(iter(self._under_way.values()), now_us))
                 self._failing_since = None
+                await self._make_partitions()
                 await self._sweeper.sweep()
             except (DatabaseUnavailable, DatabaseError) as error:
                 self._failed(error)
             except Exception:  # noqa: BLE001 - no sign of life would look like death to others
                 self._alarms.unforeseen("tending the ledger")
+
+    async def _make_partitions(self) -> None:
+        month = int(time.strftime("%Y%m", time.gmtime()))
+        if month != self._partitioned:
+            try:
+                await make_partitions(self._database, months_from(month, 1 + MONTHS_AHEAD))
+            except DatabaseError as error:  # rows go to the default partition meanwhile
+                self._alarms.partitions(str(error))
+            self._partitioned = month
 
 
 def _now_us() -> int:

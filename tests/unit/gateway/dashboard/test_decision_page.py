@@ -13,7 +13,8 @@ from router.outcome import StopReason
 
 WHEN = datetime(2026, 10, 21, tzinfo=UTC)
 CALL = AttemptReport(
-    attempt_id="att_1", stage=0, model="small", opened=WHEN, reserved_nanousd=1, state="accepted", score=0.8,
+    attempt_id="att_1", kind="answer", cause="first", deployment=None,
+    stage=0, model="small", opened=WHEN, reserved_nanousd=1, state="accepted", score=0.8,
     threshold=0.6, latency_s=1.0, first_token_s=None, finish_reason="stop", error_kind=None, error_status=None,
     prompt_tokens=1, cached_prompt_tokens=0, completion_tokens=1, reasoning_tokens=0, usage_source="provider",
     amount_nanousd=1, lines=(),

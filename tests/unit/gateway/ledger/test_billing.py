@@ -22,10 +22,12 @@ def settled(attempt: Attempt, price: Price | None = LARGE, reserved: int | None 
     reservation = Reservation(
         attempt_id=attempt.id,
         decision_id="dec_1",
+        tenant_id="acme",
         stage=0,
         model=attempt.model,
         opened_us=0,
         price=price,
+        price_version=None if price is None else price.version,
         reserved_nanousd=reserved,
         text_bytes=400,
     )

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.database import Database, DatabaseUnavailable
 from gateway.ledger.entry import LedgerUnavailable, RequestClosing
-from gateway.ledger.store import Group
+from gateway.ledger.group import Group
+from gateway.ledger.store import Refusals
 from gateway.ledger.tables import attempts, closings, line_items, requests, settlements, writers
 from gateway.ledger.writer import LedgerWriter
 from scorer.answer import Usage
@@ -16,12 +17,14 @@ from tests.databases import rows_of
 from tests.ledgers import BODY, PRICES, QUICK, a_ledger, a_record, an_attempt, an_opening, run_request
 
 TOLD = Usage(prompt_tokens=1000, completion_tokens=100)
-Write = Callable[..., Awaitable[None]]
+Write = Callable[..., Awaitable[Refusals]]
 
 
 def intercept(ledger: LedgerWriter, monkeypatch: pytest.MonkeyPatch, wrap: Callable[[Write], Write]) -> None:
     """Put something between the writer and its store."""
     monkeypatch.setattr(ledger._store, "write", wrap(ledger._store.write))
+    if isinstance(wrap, Outage):
+        monkeypatch.setattr(ledger._store, "landed", wrap.asked(ledger._store.landed))
 
 
 class Outage:
@@ -38,16 +41,30 @@ class Outage:
         await self._tried.wait()
 
     def __call__(self, write: Write) -> Write:
-        async def guarded(group: Group, *, again: bool) -> None:
+        async def guarded(group: Group, *, again: bool) -> Refusals:
+            refusals: Refusals = {}
             if self.commits or not self.away:
-                await write(group, again=again)
-            if self.away:
-                self._tries += 1
-                if self._tries == 3:
-                    self._tried.set()
-                raise DatabaseUnavailable("database is locked")
+                refusals = await write(group, again=again)
+            self._fail()
+            return refusals
 
         return guarded
+
+    def asked(self, landed: Callable[[Group], Awaitable[Refusals | None]]) -> Callable[..., Awaitable[Refusals | None]]:
+        """The same for the question whether a commit happened."""
+
+        async def guarded(group: Group) -> Refusals | None:
+            self._fail()
+            return await landed(group)
+
+        return guarded
+
+    def _fail(self) -> None:
+        if self.away:
+            self._tries += 1
+            if self._tries == 3:
+                self._tried.set()
+            raise DatabaseUnavailable("database is locked")
 
 
 async def test_an_attempt_is_on_disk_before_it_may_be_made(database: Database) -> None:
@@ -200,10 +217,10 @@ async def test_an_opening_that_is_cancelled_while_it_commits_costs_nothing(
         begun, go_on = asyncio.Event(), asyncio.Event()
 
         def wrap(write: Write) -> Write:
-            async def slow(group: Group, *, again: bool) -> None:
+            async def slow(group: Group, *, again: bool) -> Refusals:
                 begun.set()
                 await go_on.wait()
-                await write(group, again=again)
+                return await write(group, again=again)
 
             return slow
 
@@ -251,13 +268,16 @@ async def test_at_the_bound_new_requests_are_refused_and_nothing_is_dropped(
 async def test_one_bad_row_holds_up_nobody(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     async with a_ledger(database) as ledger:
         ledger.close_request(RequestClosing(decision_id="dec_unheard_of", status="failed", cache_status="MISS"))
-        stranger = ledger.log_for(a_record(), BODY)  # of a request that was never taken in
-        refused = asyncio.create_task(stranger.open(an_opening(an_attempt())))
+        odd = a_record(tenant_id=None)
+        await ledger.open_request(odd)
+        refused = asyncio.create_task(ledger.log_for(odd, BODY).open(an_opening(an_attempt())))
         await run_request(ledger, an_attempt(usage=TOLD))
         with pytest.raises(LedgerUnavailable):
             await refused
         await ledger.flush()
-        assert ledger.counts.unwritable == 2
+        assert ledger.counts.unwritable == 3
+        with pytest.raises(LedgerUnavailable):  # nothing more is called for it
+            await ledger.log_for(odd, BODY).open(an_opening(an_attempt()))
         await run_request(ledger, an_attempt(usage=TOLD))
     assert "dec_unheard_of cannot be written" in caplog.text
     assert len(await rows_of(database, settlements)) == len(await rows_of(database, closings)) == 2
@@ -269,10 +289,10 @@ async def test_a_failure_that_nobody_foresaw_holds_up_nobody_either(
     async with a_ledger(database) as ledger:
 
         def wrap(write: Write) -> Write:
-            async def picky(group: Group, *, again: bool) -> None:
+            async def picky(group: Group, *, again: bool) -> Refusals:
                 if any(settlement.score == 0.123 for _, settlement in group.settlements):
                     raise ZeroDivisionError
-                await write(group, again=again)
+                return await write(group, again=again)
 
             return picky
 
@@ -339,8 +359,8 @@ async def test_signs_of_life_are_given(database: Database, monkeypatch: pytest.M
         (before,) = await rows_of(database, writers)
         renewed, renew = asyncio.Event(), ledger._store.renew
 
-        async def heard(now_us: int) -> None:
-            await renew(now_us)
+        async def heard(now_us: int, *, settled_until_us: int) -> None:
+            await renew(now_us, settled_until_us=settled_until_us)
             renewed.set()
 
         with monkeypatch.context() as patched:
