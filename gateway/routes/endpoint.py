@@ -21,6 +21,8 @@ from gateway.config.settings import ServerSettings
 from gateway.dialects.anthropic.request import MESSAGES
 from gateway.dialects.chat.request import CHAT
 from gateway.dialects.dialect import Asked, Dialect
+from gateway.dialects.legacy.request import LEGACY
+from gateway.dialects.responses.request import RESPONSES
 from gateway.errors import InternalError, RequestError, UpstreamFailed
 from gateway.json_bytes import encode
 from gateway.keys import Caller
@@ -32,7 +34,7 @@ from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from router.backends.backend import Chunk
 
-DIALECTS = (CHAT, MESSAGES)
+DIALECTS = (CHAT, LEGACY, RESPONSES, MESSAGES)
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
 
 
