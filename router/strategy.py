@@ -1,4 +1,4 @@
-"""A strategy: which models, in which order, with which thresholds, and on what evidence it was chosen.
+"""A strategy: which models, in which order, by which thresholds or plan, and on what evidence it was chosen.
 
 Knows the file it is kept in. Knows nothing of how it is found or carried out.
 """
@@ -10,13 +10,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from router.certificate import Certificate, mark
 from router.errors import StrategyError
 from router.fields import Fields
+from router.plan import Plan
 
-FORMAT = 1
+FORMAT = 2
+
+Kind = Literal["threshold", "route", "cascade_route", "best_single"]
+"""threshold: stage after stage, each accepting by its threshold.   route: one model, chosen before it is asked.
+cascade_route: after every answer the plan stops, with the best answer seen, or says whom to ask.   best_single: one
+model, always."""
+
+_PLANNED = ("route", "cascade_route")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +61,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """Stages in calling order. ``reference_model`` is what savings are counted against; ``safe_model`` answers alone
-    whenever the scorer abstains. ``id`` is a hash of everything but itself and ``created``: so a certified strategy is
-    another than the same one without its certificate, and whoever names the one names the other."""
+    """Stages in calling order; where there is a plan, the models that it may ask, cheapest first, without thresholds.
+
+    ``reference_model`` is what savings are counted against; ``safe_model`` answers alone whenever the scorer abstains.
+    ``plan`` is there for the kinds route and cascade_route. ``id`` is a hash of everything but itself and ``created``:
+    so a certified strategy is another than the same one without its certificate, and whoever names the one names the
+    other."""
 
     id: str
-    kind: Literal["threshold"]
+    kind: Kind
     stages: tuple[Stage, ...]
     reference_model: str
     safe_model: str
@@ -66,6 +77,7 @@ class Strategy:
     evidence: Evidence | None
     created: str  # ISO 8601, UTC
     certificate: Certificate | None = None
+    plan: Plan | None = None
 
     @classmethod
     def of(
@@ -78,17 +90,46 @@ class Strategy:
         evidence: Evidence | None = None,
         created: str | None = None,
     ) -> Self:
-        """A checked threshold strategy with the id that its content gives. Raises StrategyError naming the field."""
-        unnamed = cls(
-            id="",
-            kind="threshold",
+        """A checked threshold strategy, or a single model, with the id that its content gives.
+
+        Raises StrategyError naming the field.
+        """
+        return cls._named(
+            kind="threshold" if len(stages) != 1 else "best_single",
             stages=tuple(stages),
             reference_model=reference_model,
             safe_model=safe_model,
             scorer_version=scorer_version,
             evidence=evidence,
-            created=created or datetime.now(UTC).isoformat(timespec="seconds"),
+            created=created,
         )
+
+    @classmethod
+    def planned(
+        cls,
+        plan: Plan,
+        *,
+        safe_model: str,
+        scorer_version: str,
+        reference_model: str | None = None,
+        evidence: Evidence | None = None,
+        created: str | None = None,
+    ) -> Self:
+        """A checked strategy that follows a plan: ``route`` if it asks once, else ``cascade_route``."""
+        return cls._named(
+            kind="cascade_route" if plan.values else "route",
+            stages=tuple(Stage(model=model) for model in plan.models),
+            reference_model=reference_model or plan.reference,
+            safe_model=safe_model,
+            scorer_version=scorer_version,
+            evidence=evidence,
+            created=created,
+            plan=plan,
+        )
+
+    @classmethod
+    def _named(cls, *, created: str | None, **content: Any) -> Self:
+        unnamed = cls(id="", created=created or datetime.now(UTC).isoformat(timespec="seconds"), **content)
         strategy = dataclasses.replace(unnamed, id=unnamed.content_id())
         strategy.check()
         return strategy
@@ -132,6 +173,10 @@ class Strategy:
         document: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(self)}
         if self.evidence is not None:
             document["evidence"]["seen"] = " ".join(sorted(self.evidence.seen))  # one line of the file, not thousands
+        if self.plan is None:
+            del document["plan"]
+        else:
+            document["plan"] = self.plan.to_document()
         if self.certificate is None:
             del document["certificate"]
         else:
@@ -149,6 +194,20 @@ class Strategy:
         """Raises StrategyError, naming the field, if the strategy could not be carried out."""
         if not self.stages:
             raise StrategyError("stages: must have at least one stage")
+        if (self.plan is not None) != (self.kind in _PLANNED):
+            raise StrategyError(f"plan: {'must be there' if self.plan is None else 'means nothing'} for {self.kind!r}")
+        if self.kind == "best_single" and len(self.stages) > 1:
+            raise StrategyError("stages: must be one for the kind 'best_single'")
+        if self.plan is None:
+            self._check_thresholds()
+        elif tuple(Stage(model=model) for model in self.plan.models) != self.stages:
+            raise StrategyError("stages: must be the plan's models in its order, with threshold null")
+        if self.needs_scorer and not self.scorer_version:
+            raise StrategyError("scorer_version: must name the scorer that the strategy belongs to")
+        if self.certificate is not None:
+            self._check_certificate(self.certificate)
+
+    def _check_thresholds(self) -> None:
         for i, stage in enumerate(self.stages):
             last = i == len(self.stages) - 1
             if stage.threshold is None and not last:
@@ -158,20 +217,16 @@ class Strategy:
                 raise StrategyError(f"stages[{i}].threshold: must be {wanted}, not {stage.threshold}")
             if stage.model in self.models[:i]:
                 raise StrategyError(f"stages[{i}].model: {stage.model!r} is already called by an earlier stage")
-        if self.needs_scorer and not self.scorer_version:
-            raise StrategyError("scorer_version: must name the scorer that the thresholds belong to")
-        if self.certificate is not None:
-            self._check_certificate(self.certificate)
 
     def check_scorer(self, version: str | None) -> None:
         """Raises StrategyError if the thresholds do not belong to the scorer of this version (None: there is none)."""
         if not self.needs_scorer or version == self.scorer_version:
             return
         if version is None:
-            raise StrategyError(f"strategy {self.id} has thresholds: it needs the scorer {self.scorer_version}")
+            raise StrategyError(f"strategy {self.id} goes by scores: it needs the scorer {self.scorer_version}")
         raise StrategyError(
             f"strategy {self.id} belongs to the scorer {self.scorer_version}, not to {version}: "
-            "its thresholds mean nothing on other scores; run `spillway optimize` again"
+            "it means nothing on other scores; run `spillway optimize` again"
         )
 
     @property
@@ -181,8 +236,8 @@ class Strategy:
 
     @property
     def needs_scorer(self) -> bool:
-        """Whether any stage has a threshold; a single model needs no scorer."""
-        return any(stage.threshold is not None for stage in self.stages)
+        """Whether anything goes by scores; a single model needs no scorer."""
+        return self.plan is not None or any(stage.threshold is not None for stage in self.stages)
 
     def chosen_on(self, query_hash: str) -> bool:
         """Whether this query helped to choose the strategy, or to certify it, which may have raised its thresholds."""
@@ -202,13 +257,15 @@ class Strategy:
         if version != FORMAT:
             raise StrategyError(f"format: is {version}, this version reads {FORMAT}")
         kind = fields.take("kind", str)
-        if kind != "threshold":
-            raise StrategyError(f"kind: must be 'threshold', not {kind!r}")
+        if kind not in get_args(Kind):
+            raise StrategyError(f"kind: must be one of {', '.join(get_args(Kind))}, not {kind!r}")
         evidence, certificate = fields.take("evidence", dict, None), fields.take("certificate", dict, None)
+        plan = fields.take("plan", dict, None)
         stages = fields.take("stages", list)
         strategy = cls(
             id=fields.take("id", str),
-            kind="threshold",
+            kind=kind,
+            plan=None if plan is None else Plan.from_document(plan),
             stages=tuple(_stage(Fields(stage, f"stages[{i}].")) for i, stage in enumerate(stages)),
             reference_model=fields.take("reference_model", str),
             safe_model=fields.take("safe_model", str),

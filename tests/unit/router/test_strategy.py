@@ -75,8 +75,8 @@ def test_a_single_model_needs_no_scorer() -> None:
     ("change", "message"),
     [
         ({"reference_model": "small"}, "id: is 'st_.*, but the content has 'st_.*the file was changed"),
-        ({"format": 2}, "format: is 2, this version reads 1"),
-        ({"kind": "magic"}, "kind: must be 'threshold'"),
+        ({"format": 1}, "format: is 1, this version reads 2"),
+        ({"kind": "magic"}, "kind: must be one of threshold"),
         ({"stages": []}, "stages: must have at least one"),
         ({"stages": {}}, "stages: must be a list"),
         ({"stages": ["small"]}, r"stages\[0\]: must be a JSON object"),
