@@ -15,6 +15,7 @@ from router.backends.pool import Pool
 from router.calling import Asked, Asking, AttemptLog, Trial, ask
 from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError
 from router.outcome import Attempt, AttemptState, Cause, Outcome, StopReason
+from router.planned import Believer, Course
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
 from scorer.errors import ScorerError
@@ -90,7 +91,7 @@ def single(model: str) -> Strategy:
     """The strategy of asking one model and taking what it says."""
     return Strategy(
         id=f"single:{model}",
-        kind="threshold",
+        kind="best_single",
         stages=(Stage(model=model),),
         reference_model=model,
         safe_model=model,
@@ -117,10 +118,12 @@ class _Run:
     stopped: bool = False  # no further call may be made
     error: Exception | None = None
     cause: Cause = "first"
+    course: Course | None = None  # through the strategy's plan
+    best_seen: str | None = None  # whose earlier answer the plan stopped with
 
     @property
     def settled(self) -> bool:
-        return self.sent or self.stopped or self._accepted() is not None
+        return self.sent or self.stopped or self.best_seen is not None or self._accepted() is not None
 
     @property
     def needs_fallback(self) -> bool:
@@ -132,10 +135,10 @@ class _Run:
     def places(self) -> Iterator[tuple[int, Stage]]:
         """The stages to try, each asked for only after the one before did not settle it."""
         stages = self.strategy.stages
-        scored = any(stage.threshold is not None for stage in stages)
+        judged = self.strategy.needs_scorer and self.strategy.kind != "route"
         several = self.call.body.get("n") not in (None, 1)
-        self.abstained = scored and (self.scorer is None or several)
-        for place, stage in enumerate(stages):
+        self.abstained = (self.strategy.needs_scorer and self.scorer is None) or (judged and several)
+        for place, stage in enumerate(stages) if self.strategy.plan is None else self._planned():
             if self.abstained:
                 break
             yield place, stage
@@ -144,6 +147,41 @@ class _Run:
             safe = self.strategy.safe_model
             yield models.index(safe) if safe in models else len(models), Stage(model=safe)
 
+    def _planned(self) -> Iterator[tuple[int, Stage]]:
+        """Whom the plan asks, until it stops or nobody can be asked. A model that failed is not asked again."""
+        stages, plan, scorer = self.strategy.stages, self.strategy.plan, self.scorer
+        models = [stage.model for stage in stages]
+        if plan is None or not isinstance(scorer, Believer):
+            self.abstained = True
+            return
+        self.course = Course(plan=plan, query=self.query, believer=scorer, able=set(models))
+        chosen = self._decide()
+        while chosen is not None:
+            yield models.index(chosen), Stage(model=chosen)
+            if self._answers and self._answers[-1].model == chosen:  # judged as it arrived
+                chosen = self.course.steps[-1].chosen
+            else:
+                self.course.able.discard(chosen)
+                chosen = self._decide()
+                self.best_seen = self.course.best() if chosen is None and not self.abstained else None
+
+    def _decide(self, *more: Answer) -> str | None:
+        """Whom the plan asks with the answers so far and ``more``; None if nobody, or if nothing can be believed."""
+        if self.course is None:
+            return None
+        try:
+            return self.course.decide([*self._answers, *more]).chosen
+        except ScorerError as error:
+            _telemetry.warning("no beliefs about a query: %s", error)
+        except Exception:  # noqa: BLE001  a scorer's bug must not cost the client its answer
+            _telemetry.exception("the scorer broke its promise on a query")
+        self.abstained = True
+        return None
+
+    @property
+    def _answers(self) -> list[Answer]:
+        return [attempt.reply.answer for attempt in self.attempts if attempt.reply is not None]
+
     async def attempt(self, place: int, stage: Stage, pool: Pool) -> AsyncGenerator[Chunk]:
         """Ask one stage's model, however many calls that takes. Yields the chunks that the client may see."""
         asked = Asked()
@@ -151,7 +189,7 @@ class _Run:
             place=place,
             threshold=stage.threshold,
             call=self.call,
-            live=self.live and stage.threshold is None,
+            live=self.live and stage.threshold is None and self.strategy.kind != "cascade_route",
             ends=None if self.call.timeout_s is None else self.started + self.call.timeout_s,
             log=self.log,
             judge=self._judge,
@@ -173,6 +211,8 @@ class _Run:
         self.log.close(attempt)
 
     def _judged(self, trial: Trial) -> AttemptState:
+        if self.strategy.kind == "cascade_route" and self.course is not None and not self.abstained:
+            return self._judged_by_plan(trial)
         if trial.threshold is None or trial.reply is None:
             return "accepted"
         trial.score = self._score(trial.reply.answer)
@@ -181,13 +221,25 @@ class _Run:
             return "accepted" if trial.opening.model == self.strategy.safe_model else "rejected"
         return "accepted" if trial.score >= trial.threshold else "rejected"
 
+    def _judged_by_plan(self, trial: Trial) -> AttemptState:
+        if trial.reply is None or self.course is None:
+            return "accepted"
+        chosen = self._decide(trial.reply.answer)
+        if self.abstained:
+            return "accepted" if trial.opening.model == self.strategy.safe_model else "rejected"
+        trial.score = self.course.steps[-1].beliefs[trial.opening.model]
+        best = self.course.best() if chosen is None else None
+        if best == trial.opening.model:
+            return "accepted"
+        self.best_seen = best
+        return "rejected"
+
     def _score(self, answer: Answer) -> float | None:
         """The score, or None where there is none that could be trusted."""
         if self.scorer is None:
             return None
-        others = [attempt.reply.answer for attempt in self.attempts if attempt.reply is not None]
         try:
-            score = self.scorer.score(self.query, answer, others)
+            score = self.scorer.score(self.query, answer, self._answers)
         except ScorerError as error:
             _telemetry.warning("no score for an answer of %s: %s", answer.model, error)
             return None
@@ -212,6 +264,7 @@ class _Run:
             attempts=tuple(self.attempts),
             answered=answered,
             stop_reason=reason,
+            steps=() if self.course is None else tuple(self.course.steps),
             error=None if answered is not None and answered.state == "accepted" else self.error,
         )
 
@@ -224,6 +277,9 @@ class _Run:
             return accepted, "scorer_abstained" if self.abstained else "last_stage" if at_last else "accepted"
         if self.sent:  # a part of another answer is with the client
             return None, "failed"
+        if self.best_seen is not None:
+            replied = (attempt for attempt in self.attempts if attempt.reply is not None)
+            return next(attempt for attempt in replied if attempt.model == self.best_seen), "best_seen"
         if self.abstained and self._of_safe_model() is not None:  # it had been paid for before the scorer failed
             return self._of_safe_model(), "scorer_abstained"
         scored = [attempt for attempt in self.attempts if attempt.reply is not None and attempt.score is not None]

@@ -3,8 +3,9 @@
 Knows counts, scores and times. Knows no price: the ledger puts money to an attempt.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from router.backends.backend import Reply
 from router.errors import BackendError
@@ -30,6 +31,7 @@ AttemptKind = Literal[
 StopReason = Literal[
     "accepted",  # a stage before the last reached its threshold
     "last_stage",  # the last stage answers whatever its score
+    "best_seen",  # a plan stopped: of the answers that were paid for, an earlier one is believed in most
     "best_so_far",  # the last stage failed or fell short: the best scored answer that was already paid for
     "scorer_abstained",  # no score could be given: the safe model answers
     "fallback",  # no stage could be called with success: a model outside the strategy answers
@@ -63,11 +65,40 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How a plan decided, once: what was believed and expected with these models asked.
+
+    beliefs : P(good) by model, of those asked of their answer.   costs_nanousd : expected, of one call.
+    gains : the quality that asking is expected to bring, its own price not taken off; only of what may be asked.
+    exchange : lambda, the quality that one US dollar must bring.   chosen : whom to ask; None to stop.
+    """
+
+    asked: tuple[str, ...]
+    beliefs: Mapping[str, float]
+    costs_nanousd: Mapping[str, float]
+    gains: Mapping[str, float]
+    exchange: float
+    chosen: str | None
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain JSON values, for people: rounded."""
+        return {
+            "asked": list(self.asked),
+            "beliefs": {model: round(belief, 6) for model, belief in self.beliefs.items()},
+            "expected_cost_usd": {model: round(cost / 1e9, 9) for model, cost in self.costs_nanousd.items()},
+            "expected_gain": {model: round(gain, 6) for model, gain in self.gains.items()},
+            "lambda_per_usd": self.exchange,
+            "chosen": self.chosen,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a query ended.
 
     answered : the attempt whose reply the client gets. It is in ``attempts``; its state may be "rejected" where it is
         the best so far.
+    steps : how a plan decided, before every call and at its end; empty where there is none.
     error : why nobody answers, or why the cascade stopped early: the last call's error, or what the log refused with.
     """
 
@@ -77,3 +108,4 @@ class Outcome:
     answered: Attempt | None
     stop_reason: StopReason
     error: Exception | None = None
+    steps: tuple[Step, ...] = ()

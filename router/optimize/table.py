@@ -5,16 +5,21 @@ Knows logged queries, prices and a scorer's out-of-fold scores. Knows no strateg
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import StrategyError
+from router.plan import costs as plan_costs
+from router.plan import prompt_tokens
 from router.pricing import PriceBook, price_of
 from scorer.dataset import LoggedQuery
 
-Scores = Callable[[int, tuple[int, ...]], NDArray[np.float64]]
+Floats = NDArray[np.float64]
+Scores = Callable[[int, tuple[int, ...]], Floats]
+Beliefs = Callable[[tuple[int, ...]], Floats]
 
 
 class LogScorer(Protocol):
@@ -39,13 +44,47 @@ class LogScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class LogBeliever(Protocol):
+    """What plans need beside; ``scorer.scoring.Scorer`` has it."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The models in the order in which arrays have them."""
+        ...
+
+    def expect_log(self, queries: Sequence[LoggedQuery], /) -> tuple[Floats, Floats]:
+        """(n, k) P(good) before any call, and (n, k) expected completion tokens; out of fold where trained on."""
+        ...
+
+    def believe_log(self, queries: Sequence[LoggedQuery], context: Sequence[str], /) -> Floats:
+        """(n, k) P(good) of every model's answer, given those of ``context``; out of fold where trained on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is known before and between calls of n queries and k models.
+
+    beliefs : by the models that were asked, (n, k) P(good) of the answer that each gave or would give.
+    prompt_tokens : (n,) about how many.   completion_tokens : (n, k) how many each model's answer is expected to have.
+    rates : US dollars per million input and output tokens, by model.
+    """
+
+    beliefs: Beliefs
+    prompt_tokens: Floats
+    completion_tokens: Floats
+    rates: tuple[tuple[float, float], ...]
+
+
 class ScoreTable:
-    """n queries by k models. Scores are computed once, when first asked for.
+    """n queries by k models. Scores and beliefs are computed once, when first asked for.
 
     models : k names.   query_hashes : n hashes.
     quality : (n, k) labels in [0, 1].   cost_nanousd : (n, k) int64.
     left_out : models of the log that are not in the table, each with the reason.
     groups : n names; queries of one group (a conversation) are never parted by a fold. Default: each its own.
+    outlook : gives what plans go by, when first asked for; None where nothing of the kind will be.
     """
 
     def __init__(
@@ -58,6 +97,7 @@ class ScoreTable:
         scores: Scores,
         left_out: Mapping[str, str] | None = None,
         groups: tuple[str, ...] | None = None,
+        outlook: Callable[[], Outlook] | None = None,
     ) -> None:
         shape = (len(query_hashes), len(models))
         if quality.shape != shape or cost_nanousd.shape != shape:
@@ -70,6 +110,9 @@ class ScoreTable:
         self.groups = query_hashes if groups is None else groups
         self._compute = scores
         self._scores: dict[tuple[int, tuple[int, ...]], NDArray[np.float64]] = {}
+        self._see = outlook
+        self._seen: Outlook | None = None
+        self._beliefs: dict[tuple[int, ...], Floats] = {}
 
     @classmethod
     def build(
@@ -108,6 +151,7 @@ class ScoreTable:
             scores=scores,
             left_out=left_out,
             groups=tuple(query.group or query.hash for query in queries),
+            outlook=_outlook(queries, names, scorer, prices),
         )
 
     @property
@@ -125,6 +169,30 @@ class ScoreTable:
             self._scores[key] = scores
         return self._scores[key]
 
+    @property
+    def outlook(self) -> Outlook:
+        """Raises StrategyError if the table was made without one."""
+        if self._seen is None:
+            if self._see is None:
+                raise StrategyError("plans go by what a scorer expects, and there is none that expects anything")
+            self._seen = self._see()
+        return self._seen
+
+    def beliefs(self, asked: tuple[int, ...]) -> Floats:
+        """(n, k) P(good) of every model's answer, given that the models of ``asked`` (in any order) have answered."""
+        key = tuple(sorted(asked))
+        if key not in self._beliefs:
+            beliefs = np.asarray(self.outlook.beliefs(key), dtype=np.float64)
+            if beliefs.shape != self.quality.shape or not np.isfinite(beliefs).all():
+                raise StrategyError("the scorer gave no finite belief for every model")
+            self._beliefs[key] = beliefs
+        return self._beliefs[key]
+
+    def expected_cost(self) -> Floats:
+        """(n, k) nano-USD that a call is expected to cost before it is made."""
+        outlook = self.outlook
+        return plan_costs(outlook.rates, outlook.prompt_tokens, outlook.completion_tokens)
+
     def take(self, rows: NDArray[np.intp]) -> "ScoreTable":
         """The same table of some of the queries, in the order of ``rows``."""
         return ScoreTable(
@@ -135,12 +203,61 @@ class ScoreTable:
             scores=lambda model, context: self.scores(model, context)[rows],
             left_out=self.left_out,
             groups=tuple(self.groups[row] for row in rows),
+            outlook=None if self._see is None else lambda: self._outlook_of(rows),
+        )
+
+    def _outlook_of(self, rows: NDArray[np.intp]) -> Outlook:
+        outlook = self.outlook
+        return Outlook(
+            beliefs=lambda asked: self.beliefs(asked)[rows],
+            prompt_tokens=outlook.prompt_tokens[rows],
+            completion_tokens=outlook.completion_tokens[rows],
+            rates=outlook.rates,
         )
 
     def reference(self) -> int:
         """The best single model: highest mean quality, among equals the cheapest."""
         means, spent = self.quality.mean(axis=0), self.cost_nanousd.sum(axis=0)
         return int(np.lexsort((spent, -means))[0])
+
+
+def _outlook(
+    queries: Sequence[LoggedQuery], names: tuple[str, ...], scorer: object, prices: PriceBook
+) -> Callable[[], Outlook] | None:
+    if not isinstance(scorer, LogBeliever):
+        return None
+    believer = scorer
+
+    def see() -> Outlook:
+        unknown = sorted(set(names) - set(believer.columns))
+        if unknown:
+            raise StrategyError(f"the scorer expects nothing of {', '.join(unknown)}: it was not in its training log")
+        columns = [believer.columns.index(name) for name in names]
+        expected, completion_tokens = believer.expect_log(queries)
+
+        def beliefs(asked: tuple[int, ...]) -> Floats:
+            found = believer.believe_log(queries, [names[model] for model in asked]) if asked else expected
+            return np.asarray(found[:, columns])
+
+        return Outlook(
+            beliefs=beliefs,
+            prompt_tokens=np.array([prompt_tokens(query.query) for query in queries]),
+            completion_tokens=np.asarray(completion_tokens[:, columns]),
+            rates=rates_of(names, prices),
+        )
+
+    return see
+
+
+def rates_of(models: Sequence[str], prices: PriceBook) -> tuple[tuple[float, float], ...]:
+    """US dollars per million input and output tokens of each model. Raises StrategyError for an unknown price."""
+    rates = []
+    for model in models:
+        price = prices.price(model)
+        if price is None:
+            raise StrategyError(f"model {model!r}: its price is not known; add it to the price list")
+        rates.append((float(price.rates["input"]), float(price.rates["output"])))
+    return tuple(rates)
 
 
 def costs(queries: Sequence[LoggedQuery], models: Sequence[str], prices: PriceBook) -> NDArray[np.int64]:
