@@ -188,7 +188,13 @@ class Completions:
         stop_reason = outcome.stop_reason if outcome is not None else otherwise
         status = "answered" if answered is not None else otherwise
         self._ledger.close_request(
-            page.log.closing(status=status, cache_status=draft.cache, stop_reason=stop_reason, answered=answered)
+            page.log.closing(
+                status=status,
+                cache_status=draft.cache,
+                stop_reason=stop_reason,
+                answered=answered,
+                steps=() if outcome is None else outcome.steps,
+            )
         )
         self._telemetry.decided(choice.policy, choice.tier(answered.model) if answered else None, stop_reason)
 

@@ -52,6 +52,11 @@ def _policies(policies: PolicyBook) -> Iterator[str]:
 def _strategy(policy: Policy) -> str:
     if policy.strategy is None:
         return f"observes; {policy.safe_model} answers"
+    plan = policy.strategy.plan
+    if plan is not None:
+        models, worth = ", ".join(plan.models), f"{plan.exchange:.4g} of quality per USD"
+        asks = "up to " + str(plan.depth) if policy.strategy.kind == "cascade_route" else "one"
+        return f"asks {asks} of {models}, at {worth}; {policy.safe_model} answers where nothing can be believed"
     stages = " → ".join(
         stage.model if stage.threshold is None else f"{stage.model} (score ≥ {stage.threshold:.3f})"
         for stage in policy.strategy.stages

@@ -180,9 +180,9 @@ def _strategy(settings: Settings, n: int, written: PolicySettings, scorer: Answe
     unknown = sorted({stage.model for stage in strategy.stages} - served)
     if unknown:
         raise refuse("strategy", f"calls {', '.join(unknown)}, which models does not have; add them there")
-    if any(stage.threshold is not None for stage in strategy.stages):
+    if strategy.needs_scorer:
         if scorer is None:
-            raise refuse("scorer", f"is required by the thresholds of {written.strategy}; `spillway train` writes one")
+            raise refuse("scorer", f"is required by {written.strategy}; `spillway train` writes one")
         if strategy.scorer_version is not None and scorer.version != strategy.scorer_version:
             said = f"is version {scorer.version}, and {written.strategy} was chosen with {strategy.scorer_version}"
             raise refuse("scorer", f"{said}; optimize again, or name that scorer")

@@ -149,21 +149,22 @@ class _Run:
 
     def _planned(self) -> Iterator[tuple[int, Stage]]:
         """Whom the plan asks, until it stops or nobody can be asked. A model that failed is not asked again."""
-        stages, plan, scorer = self.strategy.stages, self.strategy.plan, self.scorer
-        models = [stage.model for stage in stages]
-        if plan is None or not isinstance(scorer, Believer):
+        plan, scorer = self.strategy.plan, self.scorer
+        models = [stage.model for stage in self.strategy.stages]
+        if plan is None or scorer is None or not isinstance(scorer, Believer):
             self.abstained = True
             return
-        self.course = Course(plan=plan, query=self.query, believer=scorer, able=set(models))
+        course = self.course = Course(plan=plan, query=self.query, believer=scorer, able=set(models))
         chosen = self._decide()
         while chosen is not None:
             yield models.index(chosen), Stage(model=chosen)
             if self._answers and self._answers[-1].model == chosen:  # judged as it arrived
-                chosen = self.course.steps[-1].chosen
-            else:
-                self.course.able.discard(chosen)
-                chosen = self._decide()
-                self.best_seen = self.course.best() if chosen is None and not self.abstained else None
+                chosen = course.steps[-1].chosen
+                continue
+            course.able.discard(chosen)
+            chosen = self._decide()
+            if chosen is None and not self.abstained:
+                self.best_seen = course.best()
 
     def _decide(self, *more: Answer) -> str | None:
         """Whom the plan asks with the answers so far and ``more``; None if nobody, or if nothing can be believed."""

@@ -20,7 +20,7 @@ NOT_IN_KEY = frozenset({"stream", "stream_options"})
 """Fields that change how an answer travels and not what it says."""
 
 _TIME_BOUND = ("web_search_options", "background")  # answers that depend on when they are asked for
-_DECISIVE = frozenset({"accepted", "last_stage"})  # a makeshift answer is not to outlive its emergency
+_DECISIVE = frozenset({"accepted", "best_seen", "last_stage"})  # a makeshift answer is not to outlive its emergency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from gateway.ledger.decisions import AttemptReport, DecisionReport
 _STOPPED = {
     "accepted": "{model} answered, for its score reached the threshold of its tier.",
     "last_stage": "{model} answered: it is the last tier, whose answer is taken whatever its score.",
+    "best_seen": "{model} had the best answer of those that were paid for, and none that was left was worth its price.",
     "best_so_far": "{model} had the best answer of those that were paid for, and no later tier gave a better one.",
     "scorer_abstained": "{model} answered as the safe model, for the scorer could judge none of the answers.",
 }

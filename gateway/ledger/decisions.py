@@ -124,6 +124,7 @@ class DecisionReport:
     saved_nanousd: int | None
     reference_nanousd: int | None
     reference_source: str | None
+    steps: tuple[dict[str, Any], ...]
     attempts: tuple[AttemptReport, ...]
 
     @property
@@ -160,6 +161,7 @@ class DecisionReport:
                 "saved_usd": None if reference is None or spent is None else usd(reference - spent),
             },
             "tags": self.tags,
+            "steps": list(self.steps),
             "attempts": [attempt.as_json() for attempt in self.attempts],
         }
 
@@ -207,6 +209,7 @@ def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionR
         created=_moment(values["created_us"]),
         closed=None if values["closed_us"] is None else _moment(values["closed_us"]),
         tags=orjson.loads(values["tags"]),
+        steps=tuple(orjson.loads(values["steps"] or "[]")),
         attempts=calls,
         **{name: values[name] for name in names},
     )

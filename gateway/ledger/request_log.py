@@ -22,7 +22,7 @@ from gateway.ledger.entry import (
     Spent,
 )
 from router.calling import Opening
-from router.outcome import Attempt
+from router.outcome import Attempt, Step
 from router.pricing import PriceBook
 from scorer.answer import Usage
 
@@ -127,6 +127,7 @@ class RequestLog:
         answered_model: str | None = None,
         cached_usage: Usage | None = None,
         saved_nanousd: int | None = None,
+        steps: tuple[Step, ...] = (),
     ) -> RequestClosing:
         """How the request ended, with what the reference model alone would have cost, as far as it can be told.
 
@@ -143,6 +144,7 @@ class RequestLog:
             saved_nanousd=saved_nanousd,
             reference_nanousd=reference_nanousd,
             reference_source=source,
+            steps=steps,
         )
 
     def _settle(self, attempt: Attempt, reservation: Reservation) -> Settlement:

@@ -133,6 +133,7 @@ def closing_row(closed_us: int, closing: RequestClosing) -> Row:
         "saved_nanousd": closing.saved_nanousd,
         "reference_nanousd": closing.reference_nanousd,
         "reference_source": closing.reference_source,
+        "steps": orjson.dumps([step.to_document() for step in closing.steps]).decode() if closing.steps else None,
     }
 
 

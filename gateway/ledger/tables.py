@@ -111,6 +111,7 @@ closings = Table(
     Column("saved_nanousd", BigInteger, comment="what the cached answer cost when it was bought"),
     Column("reference_nanousd", BigInteger, comment="what the reference model alone would have cost"),
     Column("reference_source", _WORD, comment="observed: it answered; modelled: its price on another model's tokens"),
+    Column("steps", Text, comment="JSON: what a plan believed and expected before every call and at its end"),
     _link(),
     ForeignKeyConstraint(["decision_id", "month"], ["requests.decision_id", "requests.month"]),
     comment="How a request ended",

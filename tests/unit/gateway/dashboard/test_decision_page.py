@@ -23,7 +23,8 @@ REPORT = DecisionReport(
     decision_id="dec_1", created=WHEN, tenant_id="default", key_id=None, policy="support", requested_model="auto",
     endpoint="/v1/chat/completions", streamed=False, strategy_id=None, scorer_version=None, reference_model=None,
     tags={}, closed=WHEN, status="answered", stop_reason="accepted", answered_attempt="att_1", answered_model="small",
-    cache_status="MISS", saved_nanousd=None, reference_nanousd=None, reference_source=None, attempts=(CALL, CALL),
+    cache_status="MISS", saved_nanousd=None, reference_nanousd=None, reference_source=None, steps=(),
+    attempts=(CALL, CALL),
 )  # fmt: skip
 
 
