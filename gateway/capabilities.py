@@ -20,11 +20,13 @@ _NEEDED_BY_PART = {"image_url": "vision", "input_audio": "audio", "file": "docum
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """capabilities : words as in the settings (tools, vision, …).   prompt_tokens : a guess, on the low side.
-    output_tokens : what the client asks for at most, 0 if it does not say."""
+    output_tokens : what the client asks for at most, 0 if it does not say.
+    serves : words or vectors."""
 
     capabilities: frozenset[str]
     prompt_tokens: int
     output_tokens: int
+    serves: str = "chat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Limits:
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     hints: frozenset[Hint] = frozenset()
+    serves: str = "chat"
 
     def dropped(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         """The hints of a request that this model is not told, by the names of their fields."""
@@ -42,6 +45,8 @@ class Limits:
 
     def why_not(self, needs: Needs) -> str | None:
         """Why this model cannot serve such a request; None if it can."""
+        if needs.serves != self.serves:
+            return f"serves {self.serves}"
         missing = needs.capabilities - self.capabilities if self.capabilities is not None else None
         if missing:
             return f"has no {' and no '.join(sorted(missing))}"
@@ -54,7 +59,9 @@ class Limits:
 
 
 def needs_of(body: Mapping[str, Any]) -> Needs:
-    """What a chat completion body needs."""
+    """What a chat completion body needs, or one of an embedding."""
+    if "messages" not in body and "input" in body:
+        return Needs(capabilities=frozenset(), prompt_tokens=0, output_tokens=0, serves="embeddings")
     messages: Sequence[Mapping[str, Any]] = body.get("messages") or ()
     parts = list(_parts(messages))
     needed = {_NEEDED_BY_PART[part["type"]] for part in parts if part.get("type") in _NEEDED_BY_PART}

@@ -91,6 +91,10 @@ class PolicyBook:
         """Raises ModelNotFound for a name that is not served, NoCapableModel if no tier can do what the body asks."""
         needs = needs_of(body)
         if requested in self._models:  # a name asked for is a wish: the provider itself refuses what it cannot do
+            serves = self._models[requested].serves
+            if serves != needs.serves:
+                said = f"The model {requested!r} serves {serves}, and this asks for {needs.serves}."
+                raise NoCapableModel(said, param="model")
             return self._with_fallbacks(_plain(requested), needs)
         name = self.default if requested == AUTO else requested.removeprefix(PREFIX)
         policy = self._policies.get(name or "") if requested == AUTO or requested.startswith(PREFIX) else None
@@ -138,6 +142,7 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
             context_tokens=model.context_tokens,
             max_output_tokens=model.max_output_tokens,
             hints=hints_of(model),
+            serves=model.serves,
         )
         for model in settings.models
     }

@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from tests.wire import USAGE, Json, chunk_of, chunks_of, completion, event
+from tests.wire import USAGE, Json, chunk_of, chunks_of, completion, embeddings, event
 
 Phase = Literal["before_headers", "after_headers", "mid_stream"]
 
@@ -186,6 +186,20 @@ def answer(
         for start in range(0, len(data), size):
             await exchange.send(data[start : start + size])
         await exchange.end()
+
+    return behave
+
+
+def vectors(*, usage: int | None = 8, inputs: int | None = None) -> Behaviour:
+    """A vector for each input (or for so many), as floats whatever encoding was asked for."""
+
+    async def behave(exchange: Exchange) -> None:
+        asked = exchange.asked
+        asked.usage = (usage or 8, 0)
+        given = asked.body["input"]
+        n = inputs if inputs is not None else len(given) if isinstance(given, list) else 1
+        body = embeddings(n, usage=usage, dimensions=asked.body.get("dimensions", 3))
+        await exchange.whole(200, json.dumps(body).encode(), {"content-type": "application/json"})
 
     return behave
 

@@ -82,6 +82,15 @@ def event(data: Json) -> bytes:
     return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
 
 
+def embeddings(inputs: int, *, usage: int | None = 8, dimensions: int = 3) -> Json:
+    """A list of vectors as OpenAI's server writes it, as floats: the n-th begins with n."""
+    data = [
+        {"object": "embedding", "index": n, "embedding": [float(n), *([0.5] * (dimensions - 1))]} for n in range(inputs)
+    ]
+    body: Json = {"object": "list", "model": "upstream", "data": data}
+    return body | ({} if usage is None else {"usage": {"prompt_tokens": usage, "total_tokens": usage}})
+
+
 def _logprobs(logprobs: Sequence[float] | None) -> Json | None:
     if logprobs is None:
         return None

@@ -148,6 +148,8 @@ def _model(settings: Settings, where: FieldPath, model: ModelSettings, serving: 
     placed = bool(model.deployments) and all(deployment.base_url for deployment in model.deployments)
     if model.backend == "openai_compatible" and model.base_url is None and not placed:
         yield (*where, "base_url"), "is required for an openai_compatible backend, e.g. http://127.0.0.1:8000/v1"
+    if model.backend == "recorded" and model.serves != "chat":
+        yield (*where, "serves"), "must be chat for a recorded backend: logs have no vectors"
     if model.backend == "recorded" and not model.log:
         yield (*where, "log"), "is required for a recorded backend: a list of log files to play back"
     if model.backend != "recorded":
@@ -178,6 +180,8 @@ def _policy(
 ) -> Iterator[Finding]:
     if policy.safe_model not in models:
         yield (*where, "safe_model"), f"there is no model {policy.safe_model!r}{closest(policy.safe_model, models)}"
+    if any(model.name == policy.safe_model and model.serves != "chat" for model in settings.models):
+        yield (*where, "safe_model"), f"{policy.safe_model!r} serves embeddings; a policy's models serve chat"
     if not serving:
         return
     if policy.strategy is not None and not settings.locate(policy.strategy).is_file():

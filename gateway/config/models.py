@@ -93,6 +93,7 @@ def _spec(settings: Settings, model: ModelSettings, deployment: DeploymentSettin
     return BackendSpec(
         model=model.name,
         kind=model.backend,
+        serves=model.serves,
         upstream_model=upstream_model or (model.name if model.backend == "hosted" else None),
         base_url=deployment.base_url or model.base_url,
         api_key=api_key.get_secret_value() if api_key else None,

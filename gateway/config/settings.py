@@ -83,6 +83,7 @@ class ModelSettings(Section):
 
     name: ModelName
     backend: Literal["openai_compatible", "hosted", "recorded"]
+    serves: Literal["chat", "embeddings"] = "chat"
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``

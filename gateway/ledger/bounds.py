@@ -34,7 +34,11 @@ class CallBound:
 
 
 def call_bound(body: Mapping[str, Any]) -> CallBound:
-    """The bounds of a call with this body, whatever is in it."""
+    """The bounds of a call with this body, whatever is in it. An embedding has an ``input`` and makes no tokens."""
+    if "messages" not in body and "input" in body:
+        size = _length(body["input"])  # token ids are longer than the tokens that they stand for
+        known = size + _OVERHEAD_TOKENS if size else None
+        return CallBound(prompt_tokens=known, output_tokens=0, choices=1, text_bytes=size)
     messages, tools = _list(body.get("messages")), _list(body.get("tools"))
     prompt = [messages, tools, body.get("response_format"), body.get("functions"), body.get("prompt")]
     text_bytes = _length(prompt)

@@ -21,6 +21,7 @@ from gateway.config.settings import ServerSettings
 from gateway.dialects.anthropic.request import MESSAGES
 from gateway.dialects.chat.request import CHAT
 from gateway.dialects.dialect import Asked, Dialect
+from gateway.dialects.embeddings.request import EMBEDDINGS
 from gateway.dialects.legacy.request import LEGACY
 from gateway.dialects.responses.request import RESPONSES
 from gateway.errors import InternalError, RequestError, UpstreamFailed
@@ -34,7 +35,7 @@ from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from router.backends.backend import Chunk
 
-DIALECTS = (CHAT, LEGACY, RESPONSES, MESSAGES)
+DIALECTS = (CHAT, LEGACY, RESPONSES, MESSAGES, EMBEDDINGS)
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
 
 

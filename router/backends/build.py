@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from router.backends.backend import Backend
+from router.backends.embeddings import HostedEmbeddings, OpenAICompatibleEmbeddings
 from router.backends.expressing import Expressing, is_openais
 from router.backends.hosted import Hosted
 from router.backends.http import Limits
@@ -20,6 +21,7 @@ _KEY = re.compile(r"[!-~]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110's token
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+Serves = Literal["chat", "embeddings"]
 BackendKind = Literal["openai_compatible", "hosted", "recorded"]
 
 
@@ -27,7 +29,7 @@ BackendKind = Literal["openai_compatible", "hosted", "recorded"]
 class BackendSpec:
     """What an operator says about one model. Secrets stay out of its repr.
 
-    model : the name by which Spillway's users know it.
+    model : the name by which Spillway's users know it.   serves : what it answers with, words or vectors.
     upstream_model : the name that the upstream knows; None: the same. For ``hosted``, litellm's ``provider/model``.
     base_url : the API's root, such as ``http://host:8000/v1``. Needed by openai_compatible.
     timeout_s, connect_timeout_s : for one whole call; for the connection alone.
@@ -39,6 +41,7 @@ class BackendSpec:
 
     model: str
     kind: BackendKind
+    serves: Serves = "chat"
     upstream_model: str | None = None
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -81,8 +84,10 @@ def _recorded(spec: BackendSpec) -> Backend:
 
 
 def _openai_compatible(spec: BackendSpec) -> Backend:
-    return OpenAICompatible(
+    embeds = spec.serves == "embeddings"
+    return (OpenAICompatibleEmbeddings if embeds else OpenAICompatible)(
         spec.model,
+        path="/embeddings" if embeds else "/chat/completions",
         base_url=_checked_url(spec),
         upstream_model=spec.upstream_model,
         api_key=spec.api_key,
@@ -100,7 +105,7 @@ def _openai_compatible(spec: BackendSpec) -> Backend:
 def _hosted(spec: BackendSpec) -> Backend:
     if not spec.upstream_model:
         raise BadBackendSpec(spec.model, "upstream_model", "a hosted model needs litellm's name, such as openai/gpt-4o")
-    return Hosted(
+    return (HostedEmbeddings if spec.serves == "embeddings" else Hosted)(
         spec.model,
         upstream_model=spec.upstream_model,
         timeout_s=spec.timeout_s,

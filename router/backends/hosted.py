@@ -53,6 +53,7 @@ _TRANSLATED = frozenset(
         "verbosity",
     }
 )
+_EMBEDDING = ("dimensions", "encoding_format")
 _NEVER_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "ClientConnectorError", "ClientConnectorDNSError"})
 
 T = TypeVar("T")
@@ -109,6 +110,22 @@ class Hosted:
         except Exception as error:
             raise self._named(error) from error
         return read_reply(self._model, _tidy(response.model_dump()), latency_s=time.monotonic() - started)
+
+    async def embed(self, call: Call) -> dict[str, Any]:
+        """The embeddings object for an input, of a model that makes vectors. Raises BackendError."""
+        litellm = await asyncio.to_thread(_load)
+        arguments = self._arguments(call) | {"input": call.body["input"]}
+        others = {key: value for key, value in call.body.items() if key not in ("input", *_EMBEDDING, *_TRANSLATED)}
+        arguments |= {key: call.body[key] for key in _EMBEDDING if call.body.get(key) is not None}
+        arguments["extra_body"] = others
+        if not others:
+            del arguments["extra_body"]
+        try:
+            response = await self._within(litellm.aembedding(**arguments), self._ends(call, time.monotonic()))
+        except Exception as error:
+            raise self._named(error) from error
+        body: dict[str, Any] = response.model_dump()
+        return body
 
     async def stream(self, call: Call) -> AsyncGenerator[Chunk]:
         started = time.monotonic()

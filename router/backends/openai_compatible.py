@@ -39,6 +39,7 @@ class OpenAICompatible:
         upstream_model: str | None = None,
         api_key: str | None = None,
         extra_headers: Mapping[str, str] | None = None,
+        path: str = "/chat/completions",
     ) -> None:
         headers = {"content-type": "application/json", "user-agent": "spillway", **(extra_headers or {})}
         if api_key:
@@ -47,7 +48,7 @@ class OpenAICompatible:
         self._upstream_model = upstream_model or model
         self._limits = limits
         secrets = tuple(filter(None, (api_key, *(extra_headers or {}).values())))
-        self._upstream = Upstream(model, base_url.rstrip("/") + "/chat/completions", headers, secrets)
+        self._upstream = Upstream(model, base_url.rstrip("/") + path, headers, secrets)
 
     @property
     def model(self) -> str:
@@ -97,11 +98,8 @@ class OpenAICompatible:
             idle_s=own.idle_s if stream else None,
             max_bytes=own.max_bytes,
         )
-        body = {**call.body, "model": self._upstream_model, "stream": stream}
-        if stream:
-            body["stream_options"] = {"include_usage": True}
         try:
-            payload = orjson.dumps(body)
+            payload = orjson.dumps(self._body(call, stream=stream))
         except TypeError as error:
             raise BackendRefused(self._model, f"the request cannot be written as JSON: {error}") from error
         headers = {
@@ -116,6 +114,10 @@ class OpenAICompatible:
             finally:
                 exchange.close()
         return exchange
+
+    def _body(self, call: Call, *, stream: bool) -> dict[str, Any]:
+        body = {**call.body, "model": self._upstream_model, "stream": stream}
+        return body | {"stream_options": {"include_usage": True}} if stream else body
 
     async def _refusal(self, exchange: Exchange) -> BackendError:
         wait_s = retry_after_s(exchange.headers)
