@@ -65,6 +65,7 @@ class Decision:
     score: float | None = None
     threshold: float | None = None
     stop_reason: str | None = None
+    abstention: str | None = None
     spent: Spent | None = None
     dropped: tuple[str, ...] = ()
 
@@ -153,6 +154,7 @@ class Completions:
             page,
             live=request.stream,
             fallbacks=choice.fallbacks,
+            unlike_rate=choice.unlike_rate,
         )
         try:
             async with aclosing(running) as events:
@@ -192,10 +194,13 @@ class Completions:
                 status=status,
                 cache_status=draft.cache,
                 stop_reason=stop_reason,
+                abstention=None if outcome is None else outcome.abstention,
                 answered=answered,
                 steps=() if outcome is None else outcome.steps,
             )
         )
+        if outcome is not None and outcome.abstention is not None:
+            self._telemetry.abstained(choice.policy, outcome.abstention)
         self._telemetry.decided(choice.policy, choice.tier(answered.model) if answered else None, stop_reason)
 
     def _key(self, request: ChatRequest, caller: Caller, choice: Choice) -> str | None:
@@ -313,6 +318,7 @@ def _completion(
         score=answered.score,
         threshold=answered.threshold,
         stop_reason=outcome.stop_reason,
+        abstention=outcome.abstention,
         spent=page.log.spent,
     )
     return Completion(decision=decision, body=reply.body, usage=reply.usage, live=live)

@@ -33,6 +33,7 @@ class Policy:
     strategy: Strategy | None
     scorer: AnswerScorer | None
     cache: CacheMode
+    unlike_rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Choice:
     scorer: AnswerScorer | None
     cache: CacheMode
     tiers: tuple[str, ...]
+    unlike_rate: float = 0.0  # see router.cascade.AnswerScorer.doubt
     fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
 
     def tier(self, model: str) -> int:
@@ -131,7 +133,14 @@ class PolicyBook:
             strategy = replace(whole, stages=stages, safe_model=safe)
         else:
             strategy = replace(single(safe), id=whole.id, reference_model=whole.reference_model)
-        return Choice(policy=policy.name, strategy=strategy, scorer=policy.scorer, cache=policy.cache, tiers=tiers)
+        return Choice(
+            policy=policy.name,
+            strategy=strategy,
+            scorer=policy.scorer,
+            cache=policy.cache,
+            tiers=tiers,
+            unlike_rate=policy.unlike_rate,
+        )
 
 
 def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer] = Scorer.load) -> PolicyBook:
@@ -159,7 +168,12 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
         strategy = _strategy(settings, n, written, scorer)
         policies.append(
             Policy(
-                name=written.name, safe_model=written.safe_model, strategy=strategy, scorer=scorer, cache=written.cache
+                name=written.name,
+                safe_model=written.safe_model,
+                strategy=strategy,
+                scorer=scorer,
+                cache=written.cache,
+                unlike_rate=written.unlike_rate,
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}

@@ -41,6 +41,9 @@ class Telemetry:
             "tier",
             "stop_reason",
         )
+        self._abstentions = self._counter(
+            "spillway_abstentions", "Requests that no score could be given for, by reason", "policy", "reason"
+        )
         self._cache = self._counter("spillway_cache_lookups", "Requests by cache status", "policy", "status")
         self._attempts = self._counter("spillway_attempts", "Upstream calls by how they ended", "model", "state")
         self._failures = self._counter("spillway_upstream_errors", "Failed upstream calls by error", "model", "error")
@@ -67,6 +70,10 @@ class Telemetry:
     def decided(self, policy: str | None, tier: int | None, stop_reason: str) -> None:
         """A request's end was decided. tier : 1-based, None if nobody answered."""
         self._decisions.labels(policy or "", "" if tier is None else str(tier), stop_reason).inc()
+
+    def abstained(self, policy: str | None, reason: str) -> None:
+        """The scorer abstained. reason : of router.outcome.Abstention."""
+        self._abstentions.labels(policy or "", reason).inc()
 
     def attempted(self, attempt: Attempt, nanousd: int | None) -> None:
         """An upstream call ended. nanousd : its cost, None where its price is not known."""

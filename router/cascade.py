@@ -14,11 +14,12 @@ from router.backends.backend import Call, Chunk
 from router.backends.pool import Pool
 from router.calling import Asked, Asking, AttemptLog, Trial, ask
 from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError
-from router.outcome import Attempt, AttemptState, Cause, Outcome, StopReason
+from router.outcome import Abstention, Attempt, AttemptState, Cause, Outcome, StopReason
 from router.planned import Believer, Course
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
-from scorer.errors import ScorerError
+from scorer.errors import ScorerError, UnknownModel
+from scorer.familiarity import Doubt
 
 _telemetry = logging.getLogger(__name__)
 
@@ -31,6 +32,13 @@ class AnswerScorer(Protocol):
 
     def score(self, query: Query, answer: Answer, others: Sequence[Answer]) -> float:
         """P(the answer is good), given the other answers already paid for. Raises ScorerError."""
+        ...
+
+    def doubt(self, query: Query, rate: float) -> Doubt | None:
+        """Why no score would be trusted: the query is unlike those that the scorer knows. None if it is not.
+
+        rate : the share of queries like those that may be taken to be unlike; 0 doubts nothing.
+        """
         ...
 
 
@@ -50,6 +58,7 @@ class Cascade:
         *,
         live: bool,
         fallbacks: Sequence[str] = (),
+        unlike_rate: float = 0.0,
     ) -> AsyncGenerator[Chunk | Outcome]:
         """Chunks of a live stream, if any, then exactly one Outcome, also where nobody answers.
 
@@ -59,12 +68,15 @@ class Cascade:
 
         fallbacks : models outside the strategy, asked in this order where its last stage cannot answer.
 
+        unlike_rate : see ``AnswerScorer.doubt``; a query that is doubted goes straight to the safe model.
+
         A call that fails is an attempt that never passes. Without a score (no scorer, a scorer that fails, several
         choices in one reply, which no score covers) the safe model answers. Where the log refuses to open an attempt,
         the best answer so far stands. If the caller cancels or closes the generator, it hangs up on the upstream and
         the attempt under way is closed as "cancelled"; there is no Outcome then.
         """
         run = _Run(query=query, call=call, strategy=strategy, scorer=scorer, log=log, live=live)
+        run.unlike_rate = unlike_rate
         named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model, *fallbacks])
         missing = [model for model in named if model not in self._pools]
         if missing:
@@ -113,7 +125,8 @@ class _Run:
     live: bool
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
-    abstained: bool = False
+    unlike_rate: float = 0.0
+    abstention: Abstention | None = None
     sent: bool = False  # the client has seen a chunk
     stopped: bool = False  # no further call may be made
     error: Exception | None = None
@@ -135,9 +148,7 @@ class _Run:
     def places(self) -> Iterator[tuple[int, Stage]]:
         """The stages to try, each asked for only after the one before did not settle it."""
         stages = self.strategy.stages
-        judged = self.strategy.needs_scorer and self.strategy.kind != "route"
-        several = self.call.body.get("n") not in (None, 1)
-        self.abstained = (self.strategy.needs_scorer and self.scorer is None) or (judged and several)
+        self.abstention = self._abstention() if self.strategy.needs_scorer else None
         for place, stage in enumerate(stages) if self.strategy.plan is None else self._planned():
             if self.abstained:
                 break
@@ -152,7 +163,7 @@ class _Run:
         plan, scorer = self.strategy.plan, self.scorer
         models = [stage.model for stage in self.strategy.stages]
         if plan is None or scorer is None or not isinstance(scorer, Believer):
-            self.abstained = True
+            self.abstention = "no_scorer"
             return
         course = self.course = Course(plan=plan, query=self.query, believer=scorer, able=set(models))
         chosen = self._decide()
@@ -176,12 +187,29 @@ class _Run:
             _telemetry.warning("no beliefs about a query: %s", error)
         except Exception:  # noqa: BLE001  a scorer's bug must not cost the client its answer
             _telemetry.exception("the scorer broke its promise on a query")
-        self.abstained = True
+        self.abstention = "scorer_failed"
         return None
 
     @property
     def _answers(self) -> list[Answer]:
         return [attempt.reply.answer for attempt in self.attempts if attempt.reply is not None]
+
+    def _abstention(self) -> Abstention | None:
+        """Why no answer to this request could be scored, as far as that is known before any call."""
+        if self.scorer is None:
+            return "no_scorer"
+        if self.strategy.kind != "route" and self.call.body.get("n") not in (None, 1):
+            return "several_choices"
+        try:
+            doubt = self.scorer.doubt(self.query, self.unlike_rate)
+        except Exception:  # noqa: BLE001  a scorer's bug must not cost the client its answer
+            _telemetry.exception("the scorer broke its promise on a query")
+            return "scorer_failed"
+        return None if doubt is None else doubt.reason
+
+    @property
+    def abstained(self) -> bool:
+        return self.abstention is not None
 
     async def attempt(self, place: int, stage: Stage, pool: Pool) -> AsyncGenerator[Chunk]:
         """Ask one stage's model, however many calls that takes. Yields the chunks that the client may see."""
@@ -218,7 +246,7 @@ class _Run:
             return "accepted"
         trial.score = self._score(trial.reply.answer)
         if trial.score is None:
-            self.abstained = True
+            self.abstention = self.abstention or "scorer_failed"
             return "accepted" if trial.opening.model == self.strategy.safe_model else "rejected"
         return "accepted" if trial.score >= trial.threshold else "rejected"
 
@@ -238,11 +266,13 @@ class _Run:
     def _score(self, answer: Answer) -> float | None:
         """The score, or None where there is none that could be trusted."""
         if self.scorer is None:
+            self.abstention = "no_scorer"
             return None
         try:
             score = self.scorer.score(self.query, answer, self._answers)
         except ScorerError as error:
             _telemetry.warning("no score for an answer of %s: %s", answer.model, error)
+            self.abstention = "unknown_model" if isinstance(error, UnknownModel) else "scorer_failed"
             return None
         except Exception:  # noqa: BLE001  a scorer's bug must not cost the client its answer
             _telemetry.exception("the scorer broke its promise on an answer of %s", answer.model)
@@ -266,6 +296,7 @@ class _Run:
             answered=answered,
             stop_reason=reason,
             steps=() if self.course is None else tuple(self.course.steps),
+            abstention=self.abstention if reason == "scorer_abstained" else None,
             error=None if answered is not None and answered.state == "accepted" else self.error,
         )
 

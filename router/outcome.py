@@ -4,7 +4,7 @@ Knows counts, scores and times. Knows no price: the ledger puts money to an atte
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from router.backends.backend import Reply
@@ -40,6 +40,35 @@ StopReason = Literal[
 ]
 
 
+Abstention = Literal[
+    "unlike_text",  # this and the next five: unlike the training queries
+    "unlike_length",
+    "unlike_script",
+    "tools",
+    "images",
+    "audio",
+    "several_choices",  # in one reply, which no score covers
+    "unknown_model",  # whose answers the scorer was not trained on
+    "no_scorer",
+    "scorer_failed",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one verifier says of one answer. reason : in words; never a part of the answer's text."""
+
+    verifier: str  # its name in the configuration
+    kind: str
+    verdict: Literal["pass", "fail", "abstain"]
+    reason: str = ""
+    latency_s: float = 0.0
+
+    def as_json(self) -> dict[str, str | float]:
+        """Plain values."""
+        return {**asdict(self), "latency_s": round(self.latency_s, 6)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One call of one model, from its reservation to its end. Exactly one per opening of the log.
@@ -62,6 +91,12 @@ class Attempt:
     error: BackendError | None = None
     deployment: str | None = None  # which of the model's, where it has several
     cause: Cause = "first"
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def failed_verification(self) -> bool:
+        """Whether a verifier said that this answer will not do."""
+        return any(verdict.verdict == "fail" for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +134,7 @@ class Outcome:
     answered : the attempt whose reply the client gets. It is in ``attempts``; its state may be "rejected" where it is
         the best so far.
     steps : how a plan decided, before every call and at its end; empty where there is none.
+    abstention : why the scorer abstained, if it did.
     error : why nobody answers, or why the cascade stopped early: the last call's error, or what the log refused with.
     """
 
@@ -107,5 +143,6 @@ class Outcome:
     attempts: tuple[Attempt, ...]
     answered: Attempt | None
     stop_reason: StopReason
+    abstention: Abstention | None = None
     error: Exception | None = None
     steps: tuple[Step, ...] = ()

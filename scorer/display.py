@@ -48,6 +48,12 @@ def show_report(report: Mapping[str, Any]) -> None:
         for model, measured in (*section["models"].items(), ("all", section["overall"])):
             table.add_row(model, *_row(measured), style="bold" if model == "all" else None)
         console.print(table)
+    unlike = report["unlike"]
+    console.print(
+        f"Traffic unlike this log will not be scored; of queries like it, left out in turn, {unlike['share']:.1%} are "
+        f"taken for such (wanted: {unlike['rate']:.1%}).",
+        highlight=False,
+    )
     console.print(
         "All figures are out of fold. Brier should be below that of the mean; excess is the calibration error beyond "
         "a perfect scorer's on as many answers.",

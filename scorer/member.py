@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scorer.calibration import Calibrator
 from scorer.contexts import Samples
+from scorer.familiarity import Familiarity
 from scorer.features import outlook
 from scorer.features.experience import Experience, Facts, facts_of
 from scorer.features.matrix import alone_rows, together_rows
@@ -130,6 +131,7 @@ class Trained:
     folds: Mapping[str, int]
     priors: Mapping[str, float]
     members: tuple[Member, ...]
+    familiarity: Familiarity
     report: Mapping[str, Any]
 
 

@@ -21,15 +21,17 @@ import orjson
 
 from scorer.calibration import Calibrator
 from scorer.errors import ArtifactError
+from scorer.familiarity import Familiarity
 from scorer.features.experience import Experience
 from scorer.features.matrix import together_names
 from scorer.forecast import Forecast
 from scorer.member import KINDS, Head, Member, Trained
 from scorer.models.lexical import LexicalModel
 
-FORMAT = "spillway-scorer/2"
+FORMAT = "spillway-scorer/3"
 MANIFEST = "manifest.json"
 _FOLDS = "folds.json"
+_FAMILIARITY = "familiarity.npz"
 _NAME = re.compile(r"[a-z0-9_]+(?:/[a-z0-9_]+)*\.[a-z]+")
 _PACKAGES = ("numpy", "scikit-learn", "lightgbm")
 _JSON = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
@@ -80,7 +82,7 @@ def read(directory: Path) -> Artifact:
 
 
 def _files(trained: Trained) -> dict[str, bytes]:
-    files = {_FOLDS: orjson.dumps(dict(trained.folds), option=_JSON)}
+    files = {_FOLDS: orjson.dumps(dict(trained.folds), option=_JSON), _FAMILIARITY: trained.familiarity.dump()}
     for index, member in enumerate(trained.members):
         files[f"members/{index}/experience.npz"] = _arrays_dumped(member.experience)
         files[f"members/{index}/forecast.npz"] = _forecast_dumped(member.forecast)
@@ -173,6 +175,7 @@ def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained
         folds={str(query_hash): int(fold) for query_hash, fold in orjson.loads(files[_FOLDS]).items()},
         priors={str(model): float(prior) for model, prior in manifest["priors"].items()},
         members=tuple(_member(f"members/{index}", files) for index in range(int(manifest["n_folds"]))),
+        familiarity=Familiarity.load(files[_FAMILIARITY]),
         report=manifest["report"],
     )
 

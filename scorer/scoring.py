@@ -18,6 +18,7 @@ from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
 from scorer.ensemble import Ensemble
 from scorer.errors import ScorerError, UnknownModel
+from scorer.familiarity import RATE, Doubt
 from scorer.features.analysis import Analysis, analyse
 from scorer.features.query import QueryReading, content_text, read_query
 from scorer.features.table import AnswerTable, tabulate
@@ -136,6 +137,18 @@ class Scorer:
     def columns(self) -> tuple[str, ...]:
         """The models in the order in which arrays have them."""
         return self._trained.models
+
+    def doubt(self, query: Query, rate: float = RATE) -> Doubt | None:
+        """Why no score of an answer to this query would be trusted: it is unlike the training queries. Else None.
+
+        rate : the share of queries from the same source that may be taken to be unlike; 0 doubts nothing.
+        """
+        return self._trained.familiarity.doubt(query, rate)
+
+    def doubts_log(self, queries: Sequence[LoggedQuery], rate: float = RATE) -> NDArray[np.bool_]:
+        """(n,) whether ``doubt`` has something to say; of training queries, as they look when they are left out."""
+        familiarity = self._trained.familiarity
+        return np.array([familiarity.doubt_of(each.query, each.hash, rate) is not None for each in queries], np.bool_)
 
     def trained_on(self, query_hash: str) -> bool:
         """Whether a query (see ``scorer.dataset.query_hash``) was among those that the artifact was trained on."""

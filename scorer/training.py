@@ -24,6 +24,7 @@ from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
 from scorer.errors import TooLittleData
 from scorer.evaluation import report_of
+from scorer.familiarity import RATE, Familiarity
 from scorer.features.experience import ExperienceByFold, facts_of
 from scorer.features.table import AnswerTable
 from scorer.folds import N_FOLDS, assign_folds
@@ -67,12 +68,18 @@ def train(
     table = table_of(queries, models, progress)
     fitting = _Fitting(table, quality, _log_tokens(queries, models), folds, tuple(kinds), seed)
     members = fitting.members(progress)
+    familiarity = Familiarity.fit(
+        [query.query for query in queries],
+        [query.hash for query in queries],
+        [query.group or query.hash for query in queries],
+    )
     return Trained(
         models=models,
         folds={query.hash: int(fold) for query, fold in zip(queries, folds, strict=True)},
         priors={model: float(np.nanmean(quality[:, index])) for index, model in enumerate(models)},
         members=members,
-        report=fitting.report(members),
+        familiarity=familiarity,
+        report={**fitting.report(members), "unlike": {"rate": RATE, "share": familiarity.share(RATE)}},
     )
 
 

@@ -50,6 +50,12 @@ class FakeScorer:
         self.models = frozenset(models)
         self._trained_on = frozenset(query.hash for query in trained_on)
 
+    def doubt(self, query: Query, rate: float) -> None:
+        return None
+
+    def doubts_log(self, queries: Sequence[LoggedQuery], rate: float = 0.01) -> NDArray[np.bool_]:
+        return np.zeros(len(queries), dtype=np.bool_)
+
     def score(self, query: Query, answer: Answer, others: Sequence[Answer] = ()) -> float:
         if answer.model not in self.models:
             raise UnknownModel(f"{answer.model} was not in the training log")

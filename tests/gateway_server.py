@@ -10,7 +10,7 @@ The scorer is a stub: an answer is worth the number in it, 0.5 where there is no
 import asyncio
 import re
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,11 @@ from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import DecisionReport
 from gateway.ledger.reports import Reports
+from router.cascade import AnswerScorer
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
 from scorer.errors import ScorerError
+from scorer.familiarity import Doubt
 
 PRICE = "price: {input_usd_per_mtok: 1, output_usd_per_mtok: 10}"
 OBSERVING = "policies: [{name: default, safe_model: large}]\n"
@@ -40,6 +42,9 @@ class NumberScorer:
     """P(good) is the number that an answer consists of."""
 
     version = "stub"
+
+    def doubt(self, query: Query, rate: float) -> Doubt | None:
+        return None
 
     def score(self, query: Query, answer: Answer, others: Sequence[Answer]) -> float:
         if "unscorable" in answer.text:
@@ -104,13 +109,15 @@ def written(folder: Path, *sections: str, threshold: float = 0.8) -> Path:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *sections: str, threshold: float = 0.8) -> AsyncGenerator[Running]:
+async def serving(
+    folder: Path, *sections: str, threshold: float = 0.8, load_scorer: Callable[[Path], AnswerScorer] | None = None
+) -> AsyncGenerator[Running]:
     """A gateway with these sections of configuration, in this event loop, and a key for it."""
     settings = load_settings(written(folder, *sections, threshold=threshold), env={})
     database = Database(settings.database_url)
     await database.migrate()
     _, key = await KeyStore(database).create("tests")
-    app = create_app(settings, load_scorer=lambda _folder: NumberScorer())
+    app = create_app(settings, load_scorer=load_scorer or (lambda _folder: NumberScorer()))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, ws="none"))
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -113,6 +113,7 @@ class PolicySettings(Section):
     strategy: Path | None = None
     scorer: Path | None = None
     cache: Literal["deterministic", "all", "off"] = "deterministic"
+    unlike_rate: float = Field(default=0.01, ge=0, lt=1)  # of traffic like the training log, doubted; 0: nothing is
 
 
 class Settings(Section):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from gateway.ledger.bounds import CallBound
-from router.outcome import Attempt, AttemptKind, AttemptState, Cause
+from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
 from router.pricing import Price, price_of, upper_bound_nanousd
 from scorer.answer import Usage, UsageSource
 
@@ -85,6 +85,7 @@ class Settlement:
     finish_reason: str | None = None
     error_kind: str | None = None
     error_status: int | None = None
+    verdicts: str | None = None  # JSON
     if_opened: bool = False
 
     @property
@@ -139,6 +140,7 @@ def settle(attempt: Attempt, reservation: Reservation) -> Settlement:
         finish_reason=None if answer is None else answer.finish_reason,
         error_kind=None if attempt.error is None else type(attempt.error).__name__,
         error_status=None if attempt.error is None else attempt.error.status,
+        verdicts=_told(attempt.verdicts),
     )
     if _is_free(attempt):
         return ending
@@ -177,6 +179,10 @@ def reference_cost(usage: Usage, price: Price | None) -> int | None:
     if price is None or not _is_plausible(usage):
         return None
     return price_of(usage, price).nanousd
+
+
+def _told(verdicts: Sequence[Verdict]) -> str | None:
+    return orjson.dumps([verdict.as_json() for verdict in verdicts]).decode() if verdicts else None
 
 
 def _is_free(attempt: Attempt) -> bool:

@@ -3,7 +3,7 @@
 Knows the ledger's tables. Knows no HTTP: ``as_json`` is plain values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -66,6 +66,7 @@ class AttemptReport:
     usage_source: str | None
     amount_nanousd: int | None
     lines: tuple[LineReport, ...]
+    verdicts: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; tiers count from 1."""
@@ -96,6 +97,7 @@ class AttemptReport:
             "reserved_usd": _usd(self.reserved_nanousd),
             "cost_usd": _usd(self.amount_nanousd),
             "lines": [line.as_json() for line in self.lines],
+            "verdicts": list(self.verdicts),
         }
 
 
@@ -126,6 +128,7 @@ class DecisionReport:
     reference_source: str | None
     steps: tuple[dict[str, Any], ...]
     attempts: tuple[AttemptReport, ...]
+    abstention: str | None = None  # why the scorer abstained, where it did
 
     @property
     def spent_nanousd(self) -> int | None:
@@ -150,6 +153,7 @@ class DecisionReport:
             "scorer_version": self.scorer_version,
             "status": self.status or "open",
             "stop_reason": self.stop_reason,
+            "abstention": self.abstention,
             "cache": self.cache_status,
             "answered_by": {"attempt": self.answered_attempt, "model": self.answered_model},
             "cost_usd": _usd(spent),
@@ -203,6 +207,7 @@ def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionR
     names = [
         *("decision_id", "tenant_id", "key_id", "policy", "requested_model", "endpoint", "streamed", "strategy_id"),
         *("scorer_version", "reference_model", "status", "stop_reason", "answered_attempt", "answered_model"),
+        "abstention",
         *("cache_status", "saved_nanousd", "reference_nanousd", "reference_source"),
     ]
     return DecisionReport(
@@ -235,6 +240,7 @@ def _attempt(values: RowMapping, lines: Sequence[Row[Any]]) -> AttemptReport:
     ]
     return AttemptReport(
         opened=_moment(values["opened_us"]),
+        verdicts=tuple(orjson.loads(values["verdicts"] or "[]")),
         lines=tuple(_line(line) for line in lines if line.attempt_id == values["attempt_id"]),
         **{name: values[name] for name in names},
     )

@@ -49,6 +49,7 @@ class RequestClosing:
     status: RequestStatus
     cache_status: CacheStatus
     stop_reason: str | None = None
+    abstention: str | None = None
     answered_attempt: str | None = None
     answered_model: str | None = None
     saved_nanousd: int | None = None  # a cached answer: what it cost when it was bought

@@ -84,6 +84,7 @@ def settlement_row(settled_us: int, settlement: Settlement) -> Row:
         "finish_reason": clean(settlement.finish_reason, 32),
         "error_kind": clean(settlement.error_kind, 32),
         "error_status": settlement.error_status,
+        "verdicts": clean(settlement.verdicts, 65_536),
     }
 
 
@@ -127,6 +128,7 @@ def closing_row(closed_us: int, closing: RequestClosing) -> Row:
         "closed_us": closed_us,
         "status": closing.status,
         "stop_reason": clean(closing.stop_reason, 32),
+        "abstention": clean(closing.abstention, 32),
         "answered_attempt": closing.answered_attempt,
         "answered_model": clean(closing.answered_model, 256),
         "cache_status": closing.cache_status,

@@ -38,6 +38,7 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "score": decision.score,
         "threshold": decision.threshold,
         "stop_reason": decision.stop_reason,
+        "abstained": decision.abstention,
         "cache": decision.cache,
         "cost_usd": decision.spent.usd if decision.spent else None,
         "dropped": ", ".join(decision.dropped) or None,

@@ -9,7 +9,9 @@ import openai
 import pytest
 
 from gateway.keys import KeyStore
-from tests.gateway_server import CASCADE, HELLO, OBSERVING, models, serving
+from scorer.answer import Query
+from scorer.familiarity import Doubt
+from tests.gateway_server import CASCADE, HELLO, OBSERVING, NumberScorer, models, serving
 from tests.upstream import BadUpstream, answer, empty_choices, nobody_there, status
 from tests.wire import USAGE
 
@@ -261,3 +263,37 @@ async def test_several_choices_are_passed_on(tmp_path: Path) -> None:
             with pytest.raises(openai.BadRequestError, match="n is too large"):
                 await gateway.client().chat.completions.create(model="auto", messages=HELLO, n=3)
             assert upstream.asked[0].body["n"] == 3
+
+
+class DoubtingScorer(NumberScorer):
+    """Knows no word but hello."""
+
+    def doubt(self, query: Query, rate: float) -> Doubt | None:
+        strange = rate > 0 and query.messages[-1]["content"] != "hello"
+        return Doubt(reason="unlike_text", detail="odd") if strange else None
+
+
+@pytest.mark.parametrize("rate", ["", ", unlike_rate: 0"])
+async def test_traffic_unlike_the_training_data_goes_to_the_safe_model_and_says_so(tmp_path: Path, rate: str) -> None:
+    async with BadUpstream() as small, BadUpstream() as large:
+        small.will(answer("0.99"))
+        large.will(answer("sure"))
+        policy = f"policies: [{{name: default, safe_model: large, strategy: strategy.json, scorer: scorer{rate}}}]\n"
+        sections = (models(small=small.base_url, large=large.base_url), policy)
+        async with serving(tmp_path, *sections, load_scorer=lambda _folder: DoubtingScorer()) as gateway:
+            usual = await gateway.chat()
+            strange = await gateway.chat(messages=[{"role": "user", "content": "bonjour"}])
+            assert usual.headers["x-spillway-model"] == "small"
+            assert "x-spillway-abstained" not in usual.headers
+            if rate:
+                assert strange.headers["x-spillway-model"] == "small"
+                return
+            assert strange.headers["x-spillway-model"] == "large"
+            assert strange.headers["x-spillway-stop-reason"] == "scorer_abstained"
+            assert strange.headers["x-spillway-abstained"] == "unlike_text"
+            told = await gateway.decision(strange)
+            assert (told["stop_reason"], told["abstention"]) == ("scorer_abstained", "unlike_text")
+            assert [attempt["model"] for attempt in told["attempts"]] == ["large"]
+            metrics = (await gateway.http.get("/metrics")).text
+            assert 'spillway_abstentions_total{policy="default",reason="unlike_text"} 1.0' in metrics
+        assert len(small.asked) == 1

@@ -24,6 +24,8 @@ class Half:
 
     version = "v1"
 
+    def doubt(self, query: Query, rate: float) -> None: ...
+
     def score(self, query: Query, answer: Answer, others: Sequence[Answer]) -> float:
         return 0.5
 

@@ -15,6 +15,7 @@ from router.errors import BackendError
 from router.outcome import Attempt, Outcome
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query, Usage
+from scorer.familiarity import Doubt
 from tests.wire import chunk_of
 
 QUERY = Query(id="q", messages=({"role": "user", "content": "?"},))
@@ -81,6 +82,12 @@ class Scores:
     by_model: dict[str, float | Exception]
     version: str = "v"
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    doubts: Doubt | Exception | None = None
+
+    def doubt(self, query: Query, rate: float) -> Doubt | None:
+        if isinstance(self.doubts, Exception):
+            raise self.doubts
+        return self.doubts if rate > 0 else None
 
     def score(self, query: Query, answer: Answer, others: Sequence[Answer]) -> float:
         self.asked.append((answer.model, [other.model for other in others]))
@@ -150,13 +157,15 @@ async def run(
     log: Log | None = None,
     live: bool = False,
     timeout_s: float | None = None,
+    unlike_rate: float = 0.01,
     fallbacks: Sequence[str] = (),
     **body: Any,
 ) -> Ran:
     log = log or Log()
     cascade = cascade_of(*models)
     call = Call(request_id="dec_1", body={"messages": list(QUERY.messages), **body}, timeout_s=timeout_s)
-    async with aclosing(cascade.run(QUERY, call, plan, scorer, log, live=live, fallbacks=fallbacks)) as results:
+    running = cascade.run(QUERY, call, plan, scorer, log, live=live, fallbacks=fallbacks, unlike_rate=unlike_rate)
+    async with aclosing(running) as results:
         got = [result async for result in results]
     *chunks, outcome = got
     assert isinstance(outcome, Outcome)
