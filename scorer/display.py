@@ -14,6 +14,7 @@ from rich.table import Table
 from scorer.training import Progress as Told
 
 _SECTIONS = {
+    "expected": "answers before any call (from the query alone)",
     "alone": "answers alone (nothing else paid for yet)",
     "together": "answers beside random sets of other models' answers",
 }
@@ -67,6 +68,8 @@ def _row(measured: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _made_of(section: Mapping[str, Any]) -> str:
+    if "weights" not in section:
+        return ""
     kinds = sorted({kind for weights in section["weights"] for kind in weights})
     n = max(len(section["weights"]), 1)
     shares = {kind: sum(weights.get(kind, 0.0) for weights in section["weights"]) / n for kind in kinds}

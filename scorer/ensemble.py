@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scorer.contexts import Samples
+from scorer.errors import ScorerError
 from scorer.features.experience import ManyExperiences
 from scorer.features.table import AnswerTable
 from scorer.member import Head, Member, features_of, in_company
@@ -22,7 +23,8 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Member]) -> None:
         self._experiences = ManyExperiences([member.experience for member in members])
-        self._alone = _ManyHeads([member.alone for member in members])
+        alone = [member.alone for member in members if member.alone is not None]
+        self._alone = _ManyHeads(alone) if len(alone) == len(members) else None
         beside = [member.together for member in members if member.together is not None]
         self._together = _ManyHeads(beside) if len(beside) == len(members) else None
         self._n = len(members)
@@ -37,6 +39,8 @@ class Ensemble:
         facts = self._experiences.facts_of(model)
         if self._together is not None and in_company(table, rows)[0]:
             return self._together.score(features_of("together", table, rows, facts))
+        if self._alone is None:
+            raise ScorerError("the scorer was trained on labels alone: it expects, but it can judge no answer")
         return self._alone.score(features_of("alone", table, rows, facts))
 
 

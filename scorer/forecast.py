@@ -1,55 +1,77 @@
 """Before any call: how likely each model is to answer a query well, and how many tokens its answer will take.
 
-Knows the query alone: its words and its surface. Knows no answer. Probabilities are calibrated and lengths corrected on
-queries that the models behind them did not see.
+Knows the query alone: its words and its surface. Knows no answer. A regression on words speaks for each model; trees
+over all models put it together with the surface. What calibrates the first and teaches the second are predictions for
+queries that the regression did not see.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scorer.calibration import Calibrator, calibrate
 from scorer.lexicon import Terms
-from scorer.models import lexical
+from scorer.models import boosted, lexical
 from scorer.models.lexical import LexicalModel
-from scorer.models.scorer import Features, Floats, logit
+from scorer.models.scorer import Features, Floats, QualityModel, logit, sigmoid
 
-_PENALTY = 10.0
-_LEAST_ANSWERS = 8  # of a model, without which it is not told apart from the others
+_PENALTY = 8.0
+_LEAST_ANSWERS = 8  # of a model, without which its lengths are not corrected
 _MOST_SMEARING = 4.0
+_MOST_ROWS = 40_000
+_SHAPE = boosted.Shape(trees=150, leaves=8, rows_per_leaf=60, rate=0.04)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """quality, length : one target a model.   calibrators : by model.
+    """quality, length : one target a model.   calibrators : by model, of quality.   trees : of all models.
 
-    smearing : (k,) mean length over exp of mean log.
+    smearing : (k,) mean length over exp of mean log; nan where no length was logged.
     """
 
     quality: LexicalModel
     length: LexicalModel
     calibrators: tuple[Calibrator, ...]
+    trees: QualityModel
     smearing: Floats
 
     def p_good(self, texts: Sequence[Terms], surface: Features) -> Floats:
-        """(n, k) calibrated P(good) of every model's answer to n queries."""
+        """(n, k) P(good) of every model's answer to n queries."""
         raw = self.quality.predict(texts, surface)
-        columns = [calibrator(logit(raw[:, m])) for m, calibrator in enumerate(self.calibrators)]
-        return np.stack(columns, axis=1) if columns else raw
+        return self.p_of(raw, surface)
+
+    def p_of(self, raw: Floats, surface: Features) -> Floats:
+        """(n, k) P(good) from what the regression on words says (n, k)."""
+        n, k = raw.shape
+        words = np.stack([logit(each(logit(raw[:, m]))) for m, each in enumerate(self.calibrators)], axis=1)
+        rows, models = np.divmod(np.arange(n * k), k)
+        trees = self.trees.logits(_features(raw, surface, rows, models)).reshape(n, k)
+        return sigmoid((words + trees) / 2)
 
     def completion_tokens(self, texts: Sequence[Terms], surface: Features) -> Floats:
-        """(n, k) expected completion tokens of every model's answer to n queries."""
+        """(n, k) expected completion tokens of every model's answer to n queries; nan where no length was logged."""
         tokens: Floats = np.exp(np.clip(self.length.predict(texts, surface), 0.0, 14.0)) * self.smearing
         return tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
-    """The two lexical models before they are calibrated."""
+    """The two regressions on words, before anything is built on them."""
 
     quality: LexicalModel
     length: LexicalModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What regressions said of queries that they did not see, and what came of it: (n, k) each, nan for not known."""
+
+    said_quality: Floats
+    quality: Floats
+    said_length: Floats
+    log_tokens: Floats
 
 
 def fit(texts: Sequence[Terms], surface: Features, quality: Floats, log_tokens: Floats) -> Raw:
@@ -60,18 +82,32 @@ def fit(texts: Sequence[Terms], surface: Features, quality: Floats, log_tokens: 
     )
 
 
-def finished(raw: Raw, unseen_quality: Floats, quality: Floats, unseen_length: Floats, log_tokens: Floats) -> Forecast:
-    """A forecast from its raw models and from what others like them said of queries that those did not see.
-
-    unseen_quality, unseen_length : (n, k) raw predictions.   quality, log_tokens : (n, k) what came of it.
-    """
+def finished(raw: Raw, seen: Seen, surface: Features, *, seed: int) -> Forecast:
+    """A forecast from its regressions and from what others like them said of other queries, with surface (n, d)."""
+    k = seen.quality.shape[1]
     calibrators = []
-    smearing = np.ones(quality.shape[1])
-    for m in range(quality.shape[1]):
-        known = ~np.isnan(quality[:, m])
-        calibrators.append(calibrate(logit(unseen_quality[known, m]), quality[known, m], "platt"))
-        known = ~np.isnan(log_tokens[:, m])
-        if known.sum() >= _LEAST_ANSWERS:
-            ratio = np.exp(log_tokens[known, m]).mean() / np.exp(unseen_length[known, m]).mean()
-            smearing[m] = np.clip(ratio, 1 / _MOST_SMEARING, _MOST_SMEARING)
-    return Forecast(quality=raw.quality, length=raw.length, calibrators=tuple(calibrators), smearing=smearing)
+    smearing = np.full(k, np.nan)
+    for m in range(k):
+        known = ~np.isnan(seen.quality[:, m])
+        calibrators.append(calibrate(logit(seen.said_quality[known, m]), seen.quality[known, m], "platt"))
+        known = ~np.isnan(seen.log_tokens[:, m])
+        if known.any():
+            ratio = np.exp(seen.log_tokens[known, m]).mean() / np.exp(seen.said_length[known, m]).mean()
+            smearing[m] = np.clip(ratio, 1 / _MOST_SMEARING, _MOST_SMEARING) if known.sum() >= _LEAST_ANSWERS else 1.0
+    rows, models = np.nonzero(~np.isnan(seen.quality))
+    if len(rows) > _MOST_ROWS:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(rows), _MOST_ROWS, replace=False))
+        rows, models = rows[chosen], models[chosen]
+    X = _features(seen.said_quality, surface, rows, models)
+    trees = boosted.fit(X, seen.quality[rows, models], seed=seed, shape=_SHAPE)
+    return Forecast(
+        quality=raw.quality, length=raw.length, calibrators=tuple(calibrators), trees=trees, smearing=smearing
+    )
+
+
+def _features(raw: Floats, surface: Features, rows: NDArray[np.int64], models: NDArray[np.int64]) -> Features:
+    """(r, F): the query's surface, what its words say of the model and of all models, which model it is."""
+    identity = np.zeros((len(rows), raw.shape[1]), dtype=np.float32)
+    identity[np.arange(len(rows)), models] = 1.0
+    said = np.stack([raw[rows, models], raw.mean(axis=1)[rows]], axis=1)
+    return np.concatenate([surface[rows], said, identity], axis=1, dtype=np.float32, casting="same_kind")

@@ -48,11 +48,11 @@ class Member:
     """Fitted on all folds but its own. An answer with others beside it goes to ``together``, any other to ``alone``.
 
     forecast : before any call.   outlook : of models that have not answered, given those that have.
-    together, outlook : None where the log never had two answers to one query.
+    alone : None where the log had labels alone.   together, outlook : None where it never had two answers to one query.
     """
 
     experience: Experience
-    alone: Head
+    alone: Head | None
     together: Head | None
     forecast: Forecast
     outlook: Head | None

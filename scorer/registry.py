@@ -26,6 +26,7 @@ from scorer.features.experience import Experience
 from scorer.features.matrix import together_names
 from scorer.forecast import Forecast
 from scorer.member import KINDS, Head, Member, Trained
+from scorer.models import boosted
 from scorer.models.lexical import LexicalModel
 
 FORMAT = "spillway-scorer/3"
@@ -86,6 +87,7 @@ def _files(trained: Trained) -> dict[str, bytes]:
     for index, member in enumerate(trained.members):
         files[f"members/{index}/experience.npz"] = _arrays_dumped(member.experience)
         files[f"members/{index}/forecast.npz"] = _forecast_dumped(member.forecast)
+        files[f"members/{index}/forecast.model"] = member.forecast.trees.dump()
         files[f"members/{index}/forecast.json"] = orjson.dumps(
             [calibrator.as_json() for calibrator in member.forecast.calibrators], option=_JSON
         )
@@ -181,13 +183,13 @@ def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained
 
 
 def _member(place: str, files: Mapping[str, bytes]) -> Member:
-    together, outlook = (
+    alone, together, outlook = (
         _head(f"{place}/{name}", files) if f"{place}/{name}/head.json" in files else None
-        for name in ("together", "outlook")
+        for name in ("alone", "together", "outlook")
     )
     return Member(
         experience=_arrays_loaded(files[f"{place}/experience.npz"]),
-        alone=_head(f"{place}/alone", files),
+        alone=alone,
         together=together,
         forecast=_forecast(place, files),
         outlook=outlook,
@@ -214,7 +216,13 @@ def _forecast(place: str, files: Mapping[str, bytes]) -> Forecast:
         }
         smearing = arrays["smearing"]
     calibrators = tuple(Calibrator.from_json(data) for data in orjson.loads(files[f"{place}/forecast.json"]))
-    return Forecast(quality=models["quality"], length=models["length"], calibrators=calibrators, smearing=smearing)
+    return Forecast(
+        quality=models["quality"],
+        length=models["length"],
+        calibrators=calibrators,
+        trees=boosted.load(files[f"{place}/forecast.model"]),
+        smearing=smearing,
+    )
 
 
 def _forecast_dumped(forecast: Forecast) -> bytes:

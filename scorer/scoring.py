@@ -65,6 +65,7 @@ class Scorer:
         Raises UnknownModel if the answer's model was not in the training log.
         """
         column = self._column(answer.model)
+        self._check_judges()
         known = sorted((other for other in others if other.model in self._columns), key=_order)
         beside = {other.model: other for other in known} | {answer.model: answer}
         key, reading = self._reading(query)
@@ -80,6 +81,7 @@ class Scorer:
         ScorerError if a query lacks an answer of ``model`` or of one of ``others``.
         """
         column, beside = self._column(model), [self._column(other) for other in others]
+        self._check_judges()
         table = self._table(queries)
         needed = [column, *beside]
         self._check_present(table, queries, needed)
@@ -117,6 +119,8 @@ class Scorer:
         nothing to it; of several by one model it looks at one.
         """
         known = sorted((answer for answer in answers if answer.model in self._columns), key=_order)
+        if known:
+            self._check_judges()
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in {each.model: each for each in known}.values()]
         table = tabulate([(reading, analyses)], self._trained.models, 1)
@@ -127,11 +131,18 @@ class Scorer:
         """(n, k) beliefs, as ``believe`` gives them, given the logged answers of ``context``; out of fold where trained
         on. Columns are in the order of ``columns``. Raises UnknownModel, and ScorerError if an answer is missing."""
         given = [self._column(model) for model in context]
+        if given:
+            self._check_judges()
         table = self._table(queries)
         self._check_present(table, queries, given)
         mask = np.zeros(len(self._columns), dtype=np.bool_)
         mask[given] = True
         return self._believed(table, self._folds(queries), mask)
+
+    @property
+    def judges(self) -> bool:
+        """Whether it can score answers; not so where its log had labels alone."""
+        return all(member.alone is not None for member in self._trained.members)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -196,6 +207,10 @@ class Scorer:
     ) -> NDArray[np.float64]:
         shape = (len(table), len(self._columns))
         return self._averaged(folds, shape, lambda member, mask: member.believe(table.take(mask), context))
+
+    def _check_judges(self) -> None:
+        if not self.judges:
+            raise ScorerError("the scorer was trained on labels alone: it expects, but it can judge no answer")
 
     def _check_present(self, table: AnswerTable, queries: Sequence[LoggedQuery], needed: Sequence[int]) -> None:
         if not table.present[:, needed].all():

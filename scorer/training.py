@@ -49,15 +49,15 @@ def train(
     seed: int = 0,
     progress: Progress = lambda doing, done, total: None,
 ) -> Trained:
-    """Fit a scorer to logged answers with labels. Label-only queries are left out.
+    """Fit a scorer to logged answers with labels. Queries with labels alone teach it what to expect before a call.
 
     kinds : which models are put together, of member.KINDS.
     Raises TooLittleData if there are too few queries, or labels of one class only.
     """
-    queries = [query for query in queries if query.answers]
+    queries = [query for query in queries if query.labels]
     if not queries:
-        raise TooLittleData("the log has no answers; a scorer is trained on answers with their quality")
-    models = tuple(sorted({model for query in queries for model in query.answers}))
+        raise TooLittleData("the log has no labels; a scorer is trained on answers with their quality")
+    models = tuple(sorted({model for query in queries for model in query.labels}))
     quality = np.array([[query.labels.get(model, np.nan) for model in models] for query in queries])
     labels = quality[~np.isnan(quality)]
     if is_one_class(labels):
@@ -148,7 +148,7 @@ class _Fitting:
 
     def report(self, members: Sequence[Member]) -> Mapping[str, Any]:
         """Every row scored by the member that did not see its fold."""
-        sections: dict[str, Any] = {}
+        sections: dict[str, Any] = {"expected": self._expected(members)}
         for name, data in self._heads.items():
             p = np.empty(len(data.samples))
             for fold, member in enumerate(members):
@@ -168,6 +168,16 @@ class _Fitting:
             "seed": self._seed,
             "out_of_fold": sections,
         }
+
+    def _expected(self, members: Sequence[Member]) -> Mapping[str, Any]:
+        p = np.empty(self._quality.shape)
+        for fold, member in enumerate(members):
+            mask = self._folds == fold
+            part = self._table.take(mask)
+            p[mask] = member.forecast.p_good(part.terms, part.query_values)
+        rows, models = np.nonzero(~np.isnan(self._quality))
+        y = self._quality[rows, models]
+        return report_of(p[rows, models], y, rows, models, self._models, seed=self._seed)
 
     def _fit(self, held: frozenset[int]) -> "_Fitted":
         """Models of every head, fitted without the held folds."""
@@ -222,14 +232,18 @@ class _Fitting:
         known = self._folds != fold
         before = forecast.finished(
             fitted.forecast,
-            self._unseen[0, fold, known],
-            self._quality[known],
-            self._unseen[1, fold, known],
-            self._log_tokens[known],
+            forecast.Seen(
+                said_quality=self._unseen[0, fold, known],
+                quality=self._quality[known],
+                said_length=self._unseen[1, fold, known],
+                log_tokens=self._log_tokens[known],
+            ),
+            self._table.query_values[known],
+            seed=self._seed,
         )
         return Member(
             experience=self._experience.without({fold}),
-            alone=heads["alone"],
+            alone=heads.get("alone"),
             together=heads.get("together"),
             forecast=before,
             outlook=self._outlook(fold, heads["alone"], before) if "together" in heads else None,
@@ -242,8 +256,7 @@ class _Fitting:
         z = sum((alone.weights[kind] * own.inner[kind][fold, known] for kind in alone.weights), np.zeros(known.sum()))
         looks = np.zeros(self._quality.shape)
         looks[own.samples.rows[known], own.samples.models[known]] = logit(alone.calibrator(z))
-        raw = self._unseen[0, fold]
-        expected = np.stack([each(logit(raw[:, m])) for m, each in enumerate(before.calibrators)], axis=1)
+        expected = before.p_of(self._unseen[0, fold], self._table.query_values)
         chosen = data.folds != fold
         X = outlook_features(
             self._table, data.samples.where(chosen), logit(expected), looks, self._experience.without({fold})

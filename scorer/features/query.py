@@ -18,6 +18,8 @@ LONGEST = 24_000  # characters of a text that are looked at: its head and its ta
 
 _OPTION = re.compile(r"^\s{0,4}\(?([A-P])[.):]\s{0,4}(\S.{0,300})", re.MULTILINE)
 _WORD = re.compile(r"\w+")
+_NUMERIC = re.compile(r"[\s$\-−\d.,%/]{1,40}")
+_ROMAN = re.compile(r"\b(?:I|II|III)\b(?: and|,| only)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ NAMES = (
     *("query_log_chars", "query_log_words", "query_messages", "query_has_system", "query_turns", "query_has_tools"),
     *("query_numbers", "query_log_largest", "query_digit_share", "query_options", "query_option_log_chars"),
     *("query_lines", "query_code", "query_latex", "query_foreign_share", "query_asks", "query_negations"),
+    *("option_longest", "option_shortest", "options_numeric", "options_capital", "option_all", "option_none"),
+    *("query_blank", "query_ends_open", "query_roman", "query_refers"),
     *("query_wants_json", "query_wants_boxed", "query_wants_verdict", "query_wants_literal", "query_wants_number"),
 )
 
@@ -85,7 +89,29 @@ def read_query(query: Query) -> QueryReading:
         numbers=frozenset(map(number_key, found)),
         words=frozenset(_WORD.findall(lower)[:4000]),
         values=_values(query, full, text, lower, options, found, expected),
-        terms=terms_of(text),
+        terms=terms_of(_question(text, bool(options)), options.values()),
+    )
+
+
+def _question(text: str, has_options: bool) -> str:
+    """What stands before the first option and behind the last; the whole text where there are none."""
+    if not has_options:
+        return text
+    places = list(_OPTION.finditer(text))
+    return text[: places[0].start()] + text[places[-1].end() :]
+
+
+def _options(options: list[str]) -> tuple[float, ...]:
+    if not options:
+        return (0.0,) * 6
+    lower = [option.casefold() for option in options]
+    return (
+        log1p(max(map(len, options))),
+        log1p(min(map(len, options))),
+        float(sum(_NUMERIC.fullmatch(option) is not None for option in options)),
+        float(sum(option[:1].isupper() for option in options)),
+        float(any("all of the above" in option for option in lower)),
+        float(any("none of" in option for option in lower)),
     )
 
 
@@ -134,6 +160,11 @@ def _values(
         1 - len(text.encode("ascii", "ignore")) / length,
         log1p(text.count("?")),
         log1p(lower.count(" not ") + lower.count("except") + lower.count("n't ")),
+        *_options(list(options.values())),
+        float("___" in text),
+        float(text.rstrip().endswith((":", "…", "..."))),
+        float(_ROMAN.search(text) is not None),
+        float("following" in lower) + float("statement" in lower),
         float(expected.json),
         float(expected.boxed),
         float(expected.verdict),

@@ -7,6 +7,7 @@ depend on the machine and no call waits for a pool.
 import ctypes
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,23 @@ from scorer.models.linear import fit as fit_constant
 from scorer.models.linear import load as load_constant
 from scorer.models.scorer import Features, Floats, is_one_class
 
-_TREES = 200
-_MOST_PER_LEAF = 100
+_LEAST_PER_LEAF = 5
 _ROWS_PER_LEAF = 300  # one leaf's least share of the rows
 _TAG = b"tree\n"
 _RAW_SCORE, _FLOAT32 = 1, 0  # of LightGBM's C interface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How much trees may learn. rows_per_leaf : the least of large data; small data has proportionally fewer."""
+
+    trees: int = 200
+    leaves: int = 15
+    rows_per_leaf: int = 100
+    rate: float = 0.05
+
+
+_USUAL = Shape()
 
 
 class BoostedModel:
@@ -47,7 +60,7 @@ class BoostedModel:
         return text.encode("utf-8")
 
 
-def fit(X: Features, y: Floats, *, seed: int) -> "BoostedModel | LinearModel":
+def fit(X: Features, y: Floats, *, seed: int, shape: Shape = _USUAL) -> "BoostedModel | LinearModel":
     """Fit to X (n, F) and labels y (n,) in [0, 1]. One class alone gives a constant."""
     if is_one_class(y):
         return fit_constant(X, y, seed=seed)
@@ -55,9 +68,9 @@ def fit(X: Features, y: Floats, *, seed: int) -> "BoostedModel | LinearModel":
 
     parameters = {
         "objective": "cross_entropy",  # takes labels between 0 and 1
-        "learning_rate": 0.05,
-        "num_leaves": 15,
-        "min_data_in_leaf": int(np.clip(len(y) // _ROWS_PER_LEAF, 5, _MOST_PER_LEAF)),
+        "learning_rate": shape.rate,
+        "num_leaves": shape.leaves,
+        "min_data_in_leaf": int(np.clip(len(y) // _ROWS_PER_LEAF, _LEAST_PER_LEAF, shape.rows_per_leaf)),
         "feature_fraction": 0.3,
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
@@ -70,7 +83,7 @@ def fit(X: Features, y: Floats, *, seed: int) -> "BoostedModel | LinearModel":
         "verbose": -1,
     }
     data = lightgbm.Dataset(X, y, params=parameters, free_raw_data=True)
-    return BoostedModel(lightgbm.train(parameters, data, num_boost_round=_TREES))
+    return BoostedModel(lightgbm.train(parameters, data, num_boost_round=shape.trees))
 
 
 def _single_row(booster: Any) -> Callable[[NDArray[np.float32]], float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scorer.dataset import LoggedQuery
-from scorer.errors import TooLittleData
+from scorer.errors import ScorerError, TooLittleData
 from scorer.member import Head, Member, Trained
 from scorer.registry import Artifact
 from scorer.scoring import Scorer
@@ -72,7 +72,7 @@ def test_labels_that_mean_nothing_are_not_learned() -> None:
         for query in synthetic.log(130, seed=3)
     ]
     sections = train(noise).report["out_of_fold"]
-    for section in sections.values():
+    for section in (sections["alone"], sections["together"]):
         assert 0.38 < section["overall"]["auroc"] < 0.6
         assert section["overall"]["brier"] < 0.27
 
@@ -110,18 +110,42 @@ def test_one_model_only_has_no_company() -> None:
     queries = synthetic.log(40, skills={"only": 0.6})
     trained = train(queries, kinds=LINEAR)
     assert all(member.together is None for member in trained.members)
-    assert set(trained.report["out_of_fold"]) == {"alone"}
+    assert set(trained.report["out_of_fold"]) == {"expected", "alone"}
     scorer = scorer_of(trained)
     asked, said = queries[0].query, queries[0].answers["only"].answer
     stranger = synthetic.answer("stranger", said.text)
     assert scorer.score(asked, said, [stranger]) == scorer.score(asked, said)
 
 
-def test_labels_without_answers_cannot_train() -> None:
-    bare = [replace(query, answers={}) for query in synthetic.log(20)]
-    with pytest.raises(TooLittleData, match="the log has no answers"):
-        train(bare)
-    with pytest.raises(TooLittleData):
+def test_labels_alone_teach_what_to_expect_and_nothing_else() -> None:
+    bare = [replace(query, answers={}) for query in synthetic.log(60)]
+    trained = train(bare)
+    assert set(trained.report["out_of_fold"]) == {"expected"}
+    scorer = scorer_of(trained)
+    p, tokens = scorer.expect_log(bare)
+    assert p.mean(axis=0) == pytest.approx([scorer.priors[model] for model in scorer.columns], abs=0.1)
+    assert np.isnan(tokens).all()
+    assert np.array_equal(scorer.believe_log(bare, []), p)
+    said = synthetic.answer("small", "The answer is 4.")
+    for judged in (
+        lambda: scorer.score(bare[0].query, said),
+        lambda: scorer.score_log(bare, "small"),
+        lambda: scorer.believe(bare[0].query, [said]),
+        lambda: scorer.believe_log(bare, ["small"]),
+    ):
+        with pytest.raises(ScorerError, match="trained on labels alone: it expects, but it can judge no answer"):
+            judged()
+
+
+def test_queries_with_labels_alone_may_stand_among_others() -> None:
+    queries = [replace(query, answers={}) if i % 3 else query for i, query in enumerate(synthetic.log(60))]
+    scorer = scorer_of(train(queries, kinds=LINEAR))
+    assert scorer.judges
+    assert scorer.score_log(queries[:1], "large").shape == (1,)
+
+
+def test_no_queries_cannot_train() -> None:
+    with pytest.raises(TooLittleData, match="the log has no labels"):
         train([])
 
 
