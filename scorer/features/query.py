@@ -19,6 +19,7 @@ LONGEST = 24_000  # characters of a text that are looked at: its head and its ta
 _OPTION = re.compile(r"^\s{0,4}\(?([A-P])[.):]\s{0,4}(\S.{0,300})", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _NUMERIC = re.compile(r"[\s$\-−\d.,%/]{1,40}")
+_CAPITAL = re.compile(r"(?<=[a-z,] )[A-Z]")
 _ROMAN = re.compile(r"\b(?:I|II|III)\b(?: and|,| only)")
 
 
@@ -52,7 +53,8 @@ NAMES = (
     *("query_numbers", "query_log_largest", "query_digit_share", "query_options", "query_option_log_chars"),
     *("query_lines", "query_code", "query_latex", "query_foreign_share", "query_asks", "query_negations"),
     *("option_longest", "option_shortest", "options_numeric", "options_capital", "option_all", "option_none"),
-    *("query_blank", "query_ends_open", "query_roman", "query_refers"),
+    *("stem_log_chars", "stem_blank", "stem_open", "stem_asks", "stem_numbers", "stem_roman", "stem_following"),
+    *("stem_statements", "stem_negated", "stem_excepts", "stem_quotes", "stem_capitals"),
     *("query_wants_json", "query_wants_boxed", "query_wants_verdict", "query_wants_literal", "query_wants_number"),
 )
 
@@ -81,6 +83,7 @@ def read_query(query: Query) -> QueryReading:
     if len(options) < 2 or "A" not in options:
         options = {}
     found = NUMBER.findall(text)
+    stem = _stem(text, bool(options))
     expected = _expected(lower, text, query.response_format, bool(options))
     return QueryReading(
         text=text,
@@ -88,17 +91,34 @@ def read_query(query: Query) -> QueryReading:
         options=options,
         numbers=frozenset(map(number_key, found)),
         words=frozenset(_WORD.findall(lower)[:4000]),
-        values=_values(query, full, text, lower, options, found, expected),
-        terms=terms_of(_question(text, bool(options)), options.values()),
+        values=_values(query, full, text, stem, options, found, expected),
+        terms=terms_of(stem, options.values()),
     )
 
 
-def _question(text: str, has_options: bool) -> str:
-    """What stands before the first option and behind the last; the whole text where there are none."""
-    if not has_options:
-        return text
-    places = list(_OPTION.finditer(text))
-    return text[: places[0].start()] + text[places[-1].end() :]
+def _stem(text: str, has_options: bool) -> str:
+    """What stands before the first option; the whole text where there are none."""
+    first = _OPTION.search(text) if has_options else None
+    return text if first is None else text[: first.start()]
+
+
+def _asked(stem: str) -> tuple[float, ...]:
+    """How a question is put: what stands before its options, or all of it."""
+    bare, lower = stem.rstrip(), stem.casefold()
+    return (
+        log1p(len(bare)),
+        float("___" in stem),
+        float(bare.endswith((":", "…", "...", ","))),
+        float(bare.endswith("?")),
+        log1p(len(NUMBER.findall(stem))),
+        float(_ROMAN.search(stem) is not None),
+        float("following" in lower),
+        float("statement" in lower),
+        float(" not " in lower),
+        float("except" in lower),
+        log1p(stem.count('"') + stem.count("“")),
+        log1p(len(_CAPITAL.findall(stem))),
+    )
 
 
 def _options(options: list[str]) -> tuple[float, ...]:
@@ -134,11 +154,12 @@ def _values(
     query: Query,
     full: str,
     text: str,
-    lower: str,
+    stem: str,
     options: Mapping[str, str],
     found: list[str],
     expected: Expected,
 ) -> tuple[float, ...]:
+    lower = text.casefold()
     roles = [message.get("role") for message in query.messages]
     length = max(len(text), 1)
     largest = max((len(number.partition(".")[0].replace(",", "")) for number in found), default=0)
@@ -161,10 +182,7 @@ def _values(
         log1p(text.count("?")),
         log1p(lower.count(" not ") + lower.count("except") + lower.count("n't ")),
         *_options(list(options.values())),
-        float("___" in text),
-        float(text.rstrip().endswith((":", "…", "..."))),
-        float(_ROMAN.search(text) is not None),
-        float("following" in lower) + float("statement" in lower),
+        *_asked(stem),
         float(expected.json),
         float(expected.boxed),
         float(expected.verdict),

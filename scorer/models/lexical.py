@@ -17,7 +17,7 @@ from scorer.models.scorer import Features, Floats
 _LEAST_TEXTS = 2  # a term that one text alone has says nothing about another
 _MOST_STEPS = 60
 _EXACT = 1e-3
-_DENSE_SHARE = 0.2  # of a row's length in the surface features, the rest in its words
+_DENSE_SHARE = 0.5  # weight of the surface features beside the words
 _FURTHEST = 5.0
 
 
