@@ -22,5 +22,9 @@ class LedgerMetrics(Collector):
         """As Prometheus' client asks for it."""
         for name, value in asdict(self._ledger.counts).items():
             yield CounterMetricFamily(f"spillway_ledger_{name}", f"Ledger: {name.replace('_', ' ')}", value=value)
+        spooled = self._ledger.spooled_bytes
+        yield GaugeMetricFamily(
+            "spillway_ledger_spooled_bytes", "Ledger: in the spool, for the database", value=spooled
+        )
         unsettled = self._ledger.unsettled
         yield GaugeMetricFamily("spillway_ledger_unsettled", "Ledger: held in memory, not yet on disk", value=unsettled)

@@ -8,8 +8,9 @@ from typing import Any
 
 from gateway.database import Database
 from gateway.ledger.entry import RequestRecord, RequestStatus
+from gateway.ledger.limits import WriterLimits
 from gateway.ledger.liveness import Identity
-from gateway.ledger.writer import LedgerWriter, WriterLimits
+from gateway.ledger.writer import LedgerWriter
 from router.backends.backend import Reply
 from router.calling import Opening
 from router.errors import BackendError

@@ -19,6 +19,7 @@ class LedgerCounts:
     unwritable: int = 0  # rows that the database refused for good; the sweeper settles their attempts
     refused: int = 0  # requests and attempts turned away at the bound, or for want of a database
     left_behind: int = 0  # rows that a stop could not write; the sweeper of the next start settles their attempts
+    spooled: int = 0  # attempts written to the spool, for the database was away
     retries: int = 0  # commits made again
     commits: int = 0
     opened: int = 0

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
+from gateway.ledger import faults
 from gateway.ledger.billing import Settlement
 from gateway.ledger.chain import NOTHING_BEFORE, Link, forge, link_number
 from gateway.ledger.group import Group
@@ -65,12 +66,14 @@ class LedgerStore:
             tried: _Tried | None = None
             try:
                 async with self._database.write() as connection:
+                    faults.reach("transaction-begun")
                     new = await self._only_new(connection, group, again)
                     tried = await self._insert(connection, group, new)
             except (DatabaseUnavailable, asyncio.CancelledError):
                 if tried is not None:
                     self._unsure.append(tried)
                 raise
+            faults.reach("committed")
             self._happened(tried)
             return tried.refusals
 
@@ -141,12 +144,14 @@ class LedgerStore:
 
     async def _insert(self, connection: AsyncConnection, group: Group, new: Group) -> _Tried:
         refusals = await self._reservations.post(connection, new.reservations, new.movements)
+        faults.reach("counters-posted")
         rows = new.rows(self.writer_id, without=refusals)
         link = forge(link_number(self._number, self._position + 1), self._hash, rows)
         for table, values in rows:
             for value in values:
                 value["link"] = link.number
             await connection.execute(insert(table), values)
+            faults.reach(f"{table.name}-inserted")
         now = time.time_ns()
         committed = {
             "link": link.number,
@@ -158,6 +163,7 @@ class LedgerStore:
             "manifest": link.manifest,
         }
         await connection.execute(insert(links), committed)
+        faults.reach("link-inserted")
         return _Tried(group=group, link=link, refusals=refusals)
 
     async def _only_new(self, connection: AsyncConnection, group: Group, again: bool) -> Group:

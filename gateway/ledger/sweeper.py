@@ -6,6 +6,7 @@ Knows who is dead and what their attempts are put down at. Knows no statement.
 import time
 
 from gateway.database import DatabaseError
+from gateway.ledger import faults
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Settlement, at_bound
 from gateway.ledger.entry import RequestClosing
@@ -64,8 +65,10 @@ class Sweeper:
                 for orphan in orphans
             ]
             now_us = _now_us()
+            faults.reach("orphans-found")
             if not await self._write(Group(settlements=[(now_us, item) for item in settlements])):
                 continue
+            faults.reach("orphans-settled")
             for orphan in orphans:
                 self._alarms.orphan(orphan.attempt_id, orphan.model, orphan.reserved_nanousd)
                 if orphan.reserved_nanousd is None:
@@ -81,6 +84,7 @@ class Sweeper:
                 for identifier in identifiers
             ]
             await self._write(Group(closings=closings))
+            faults.reach("lost-requests-closed")
 
     async def _write(self, group: Group) -> bool:
         """False where another process was faster with a part of it: look again then."""

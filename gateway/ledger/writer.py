@@ -8,60 +8,33 @@ Knows queues, groups and retries. Knows no price, and leaves the SQL to the stor
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
+from gateway.ledger import faults
 from gateway.ledger.alarms import Alarms, LedgerCounts
+from gateway.ledger.backlog import MOST_PER_GROUP, Backlog, Taken, Waiting
 from gateway.ledger.billing import Reservation, Settlement, never_sent
 from gateway.ledger.bounds import call_bound
 from gateway.ledger.entry import LedgerUnavailable, RequestClosing, RequestRecord
 from gateway.ledger.group import Group
-from gateway.ledger.lanes import Lane
+from gateway.ledger.limits import WriterLimits
 from gateway.ledger.liveness import Identity
 from gateway.ledger.orphans import Orphans
 from gateway.ledger.partitions import MONTHS_AHEAD, make_partitions, months_from
+from gateway.ledger.refuge import Refuge, SpoolPlace
 from gateway.ledger.request_log import RequestLog
-from gateway.ledger.reservations import Reservations
+from gateway.ledger.reservations import NoLimits, Reservations
 from gateway.ledger.store import LedgerStore, Refusals
 from gateway.ledger.sweeper import Sweeper
 from router.ids import new_id
 from router.pricing import PriceBook
 
-_MOST_PER_GROUP = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterLimits:
-    """How long and how much the writer holds things in memory."""
-
-    most_held: int = 20_000  # rows not yet on disk; beyond it no new request is taken in
-    patience_s: float = 5.0  # an opening that is not committed by then is refused
-    linger_s: float = 0.1  # settlements and closings wait so long for company
-    heartbeat_s: float = 5.0  # between signs of life and looks for dead processes
-    lease_s: float = 60.0  # a process on another host that gave no sign of life for so long is dead
-    drain_s: float = 15.0  # a stop waits so long for the database
-    hiccup_s: float = 1.0  # a database that is away for longer is told to those who ask how the ledger is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opening:
-    reservation: Reservation
-    committed: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken:
-    """What was taken from the lanes to be committed together."""
-
-    requests: Sequence[RequestRecord]
-    openings: Sequence[_Opening]
-    settlements: Sequence[tuple[int, Settlement]]
-    closings: Sequence[tuple[int, RequestClosing]]
-    group: Group
+T = TypeVar("T")
 
 
 class LedgerWriter:
@@ -71,6 +44,7 @@ class LedgerWriter:
         Where neither it nor the request bounds an answer, an attempt is opened without a reserved amount.
     providers : by model, who bills for it.
     reservations : who counts money against limits in the same transactions, and may refuse an opening.
+    spool : takes over while the database is away; without one, what would be spent then is refused.
     """
 
     def __init__(
@@ -83,6 +57,7 @@ class LedgerWriter:
         reservations: Reservations | None = None,
         limits: WriterLimits | None = None,
         identity: Identity | None = None,
+        spool: SpoolPlace | None = None,
     ) -> None:
         self._database, self._prices = database, prices
         self._output_limits, self._providers = output_limits or {}, providers or {}
@@ -92,21 +67,20 @@ class LedgerWriter:
         self._alarms = Alarms()
         orphans = Orphans(database, self._store.writer_id)
         self._sweeper = Sweeper(self._store, orphans, self._alarms, self._identity, lease_s=self._limits.lease_s)
-        self._requests: Lane[RequestRecord] = Lane()
-        self._openings: Lane[_Opening] = Lane()
-        self._settlements: Lane[tuple[int, Settlement]] = Lane()
-        self._closings: Lane[tuple[int, RequestClosing]] = Lane()
+        self._refuge: Refuge | None = None
+        if spool is not None:
+            self._refuge = Refuge(spool, self._store, reservations or NoLimits(), self._alarms)
+        self._backlog = Backlog()
         self._wake, self._progress = asyncio.Event(), asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
         self._running = self._stopping = False
-        self._unsure: _Taken | None = None  # whose commit was not confirmed
+        self._unsure: Taken | None = None  # whose commit was not confirmed
         self._under_way: dict[str, int] = {}  # attempts and requests without an end on disk: when they began
-        self._unwritten: deque[str] = deque(
-            maxlen=1000
-        )  # requests that the database refuses: nothing is called for them
+        self._unwritten: deque[str] = deque(maxlen=1000)  # requests that the database refuses: no call for them
         self._partitioned = 0  # the month for which partitions were made
         self._hurried = 0
         self._failing_since: float | None = None
+        self._failed_at = -math.inf
 
     @property
     def counts(self) -> LedgerCounts:
@@ -116,13 +90,20 @@ class LedgerWriter:
     @property
     def unsettled(self) -> int:
         """Rows held in memory that are not yet on disk."""
-        return sum(lane.pending for lane in self._lanes)
+        return self._backlog.pending
+
+    @property
+    def spooled_bytes(self) -> int:
+        """What waits in the spool for the database."""
+        return 0 if self._refuge is None else self._refuge.size
 
     @property
     def trouble(self) -> str | None:
         """Why nothing can be written down, and therefore nothing be called, at the moment; None if it can."""
         if self._running and self._tasks[0].done():
             return "the ledger's writer has ended; its log says why"
+        if self._refuge is not None and self._refuge.away and not self._refuge.full:
+            return None
         if self._failing_since is not None and time.monotonic() - self._failing_since > self._limits.hiccup_s:
             return "the ledger cannot be written"
         return None
@@ -134,7 +115,7 @@ class LedgerWriter:
         await self._make_partitions()
         await self._store.register(self._identity, _now_us())
         try:
-            await self._sweeper.sweep()
+            await self._sweep()
         except DatabaseError:  # a row that cannot be written is no reason to serve nobody; it is tried again
             self._alarms.unforeseen("settling what dead processes left open")
         self._running = True
@@ -152,10 +133,12 @@ class LedgerWriter:
         writing.cancel()
         await asyncio.gather(writing, tending, return_exceptions=True)
         self._running = False
-        left = self._awaited_openings()
+        left = self._backlog.take_openings()
         stopped = LedgerUnavailable("the ledger takes nothing in at the moment", headers={"retry-after": "1"})
-        self._answer(left, {opening.reservation.attempt_id: stopped for opening in left})
-        self._openings.finish(len(left))
+        self._answer(left, {waiting.reservation.attempt_id: stopped for waiting in left})
+        self._backlog.openings.finish(len(left))
+        if self._refuge is not None:
+            await self._refuge.close()
         if self.unsettled:
             self._alarms.left_behind(self.unsettled)
         async with self._progress:
@@ -165,7 +148,7 @@ class LedgerWriter:
 
     async def flush(self) -> None:
         """Return once everything queued so far is committed. Waits for as long as the database is away."""
-        goals = [(lane, lane.accepted) for lane in self._lanes]
+        goals = [(lane, lane.accepted) for lane in self._backlog.lanes]
         self._hurried += 1
         self._wake.set()
         try:
@@ -182,7 +165,8 @@ class LedgerWriter:
             self.counts.refused += 1
             raise LedgerUnavailable("the ledger takes nothing in at the moment", headers={"retry-after": "1"})
         self._under_way[record.decision_id] = int(record.created.timestamp() * 1_000_000)
-        self._requests.put(record)
+        self._backlog.requests.put(record)
+        faults.reach("request-queued")
 
     def log_for(self, record: RequestRecord, body: Mapping[str, Any]) -> RequestLog:
         """The log of one request, which a cascade writes its attempts to. ``body`` bounds what a call can cost."""
@@ -194,7 +178,8 @@ class LedgerWriter:
         if not self._running:
             self._alarms.left_behind(1)
             return
-        self._closings.put((_now_us(), closing))
+        self._backlog.closings.put((_now_us(), closing))
+        faults.reach("closing-queued")
         self._wake.set()
 
     async def reserve(self, reservation: Reservation) -> None:
@@ -206,9 +191,10 @@ class LedgerWriter:
             raise LedgerUnavailable("the ledger takes nothing in at the moment", headers={"retry-after": "1"})
         if reservation.decision_id in self._unwritten:
             raise LedgerUnavailable("the ledger cannot write this request down")
-        opening = _Opening(reservation=reservation, committed=asyncio.get_running_loop().create_future())
+        opening = Waiting(reservation=reservation, committed=asyncio.get_running_loop().create_future())
         self._under_way[reservation.attempt_id] = reservation.opened_us
-        self._openings.put(opening)
+        self._backlog.openings.put(opening)
+        faults.reach("opening-queued")
         self._wake.set()
         try:
             async with asyncio.timeout(self._limits.patience_s):
@@ -225,12 +211,9 @@ class LedgerWriter:
         if not self._running:
             self._alarms.left_behind(1)
             return
-        self._settlements.put((_now_us(), settlement))
+        self._backlog.settlements.put((_now_us(), settlement))
+        faults.reach("settlement-queued")
         self._wake.set()
-
-    @property
-    def _lanes(self) -> tuple[Lane[Any], ...]:
-        return self._requests, self._openings, self._settlements, self._closings
 
     async def _write(self) -> None:
         pause = 0.0
@@ -248,7 +231,8 @@ class LedgerWriter:
         if not self.unsettled and not self._stopping:
             await self._wake.wait()
         deadline = asyncio.get_running_loop().time() + self._limits.linger_s
-        while not (self._openings or self._hurried or self._stopping or len(self._settlements) >= _MOST_PER_GROUP):
+        waiting = self._backlog
+        while not (waiting.openings or self._hurried or self._stopping or len(waiting.settlements) >= MOST_PER_GROUP):
             self._wake.clear()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -258,49 +242,46 @@ class LedgerWriter:
 
     async def _commit_group(self) -> bool:
         """Write what is queued, up to a group's size. False if it has to be tried again."""
-        taken: _Taken | None = None
+        if self._refuge is not None and self._refuge.away:
+            return await self._spool_group(self._refuge)
+        taken: Taken | None = None
         refusals: Refusals | None = None
         try:
             if self._unsure is not None:
                 taken, self._unsure = self._unsure, None
-                refusals = await self._store.landed(taken.group)
+                refusals = await self._within(self._store.landed(taken.group))
                 if refusals is None:  # it did not happen, and some of it may be wanted no more
-                    self._give_back(taken)
+                    self._backlog.give_back(taken)
             if refusals is None:
-                taken = self._take()
+                taken = self._backlog.take()
+                faults.reach("group-taken")
                 refusals = await self._write_group(taken.group)
         except DatabaseUnavailable as error:
             self._failed(error)
-            return False
+            if self._refuge is not None:
+                self._refuge.open(self._back)
+            return self._refuge is not None
         finally:
             if refusals is None:
                 self._unsure = taken
         if taken is not None:
-            self._finish(taken, refusals)
-        async with self._progress:
-            self._progress.notify_all()
+            await self._finish(taken, refusals)
         return True
 
-    def _take(self) -> _Taken:
-        openings = self._awaited_openings()
-        requests = self._requests.take(len(self._requests))
-        settlements = self._settlements.take(_MOST_PER_GROUP)
-        closings = self._closings.take(_MOST_PER_GROUP)
-        reservations = [opening.reservation for opening in openings]
-        group = Group(requests=requests, reservations=reservations, settlements=settlements, closings=closings)
-        return _Taken(requests=requests, openings=openings, settlements=settlements, closings=closings, group=group)
+    async def _spool_group(self, refuge: Refuge) -> bool:
+        """The same into the spool, for as long as the database is away."""
+        taken, self._unsure = self._unsure or self._backlog.take(), None
+        kept = await refuge.take_in(self._backlog, taken)
+        if kept is not None:
+            await self._finish(kept, {})
+        return kept is not None
 
-    def _give_back(self, taken: _Taken) -> None:
-        self._openings.give_back(taken.openings)
-        self._requests.give_back(taken.requests)
-        self._settlements.give_back(taken.settlements)
-        self._closings.give_back(taken.closings)
+    def _back(self) -> None:
+        self._failing_since = None
+        self._wake.set()
 
-    def _finish(self, taken: _Taken, refusals: Refusals) -> None:
-        self._openings.finish(len(taken.openings))
-        self._requests.finish(len(taken.requests))
-        self._settlements.finish(len(taken.settlements))
-        self._closings.finish(len(taken.closings))
+    async def _finish(self, taken: Taken, refusals: Refusals) -> None:
+        self._backlog.finish(taken)
         self._failing_since = None
         self.counts.settled += len(taken.settlements)
         for _, settlement in taken.settlements:
@@ -308,15 +289,20 @@ class LedgerWriter:
         for _, closing in taken.closings:
             self._under_way.pop(closing.decision_id, None)
         self._answer(taken.openings, refusals)
+        async with self._progress:
+            self._progress.notify_all()
 
-    def _awaited_openings(self) -> list[_Opening]:
-        """The next openings, without those that nobody waits for any more."""
-        taken = self._openings.take(_MOST_PER_GROUP)
-        awaited = [opening for opening in taken if not opening.committed.done()]
-        self._openings.finish(len(taken) - len(awaited))
-        return awaited
+    async def _within(self, answer: Awaitable[T]) -> T:
+        """The database's answer. Where a spool can take over, it is not waited for as long as a request would."""
+        if self._refuge is None:
+            return await answer
+        try:
+            async with asyncio.timeout(self._limits.answer_s):
+                return await answer
+        except TimeoutError as error:
+            raise DatabaseUnavailable("no answer in time") from error
 
-    def _answer(self, openings: Sequence[_Opening], refusals: Refusals) -> None:
+    def _answer(self, openings: Sequence[Waiting], refusals: Refusals) -> None:
         for opening in openings:
             refusal = refusals.get(opening.reservation.attempt_id)
             if refusal is not None:
@@ -329,13 +315,14 @@ class LedgerWriter:
             else:
                 self.counts.opened += 1
                 opening.committed.set_result(None)
+                faults.reach("opening-answered")
 
     async def _write_group(self, group: Group) -> Refusals:
         """Commit a group and return what was refused of it, for good. Raises DatabaseUnavailable alone."""
         refusals: Refusals | None = None
         for again in (False, True):
             try:
-                refusals = await self._store.write(group, again=again)
+                refusals = await self._within(self._store.write(group, again=again))
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one bad row, whyever, must not hold up the others for good
@@ -351,7 +338,7 @@ class LedgerWriter:
         refusals: dict[str, Exception] = {}
         for single in group.singles():
             try:
-                refusals.update(await self._store.write(self._writable(single), again=True))
+                refusals.update(await self._within(self._store.write(self._writable(single), again=True)))
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - as above; here it is known which row it is
@@ -367,7 +354,8 @@ class LedgerWriter:
         return single
 
     def _failed(self, error: Exception) -> None:
-        self._failing_since = self._failing_since or time.monotonic()
+        self._failed_at = time.monotonic()
+        self._failing_since = self._failing_since or self._failed_at
         self._alarms.retry(str(error))
 
     async def _tend(self) -> None:
@@ -378,11 +366,18 @@ class LedgerWriter:
                 await self._store.renew(now_us, settled_until_us=next(iter(self._under_way.values()), now_us))
                 self._failing_since = None
                 await self._make_partitions()
-                await self._sweeper.sweep()
+                # after an outage others are as silent as the dead: they get their time to come back
+                if time.monotonic() - self._failed_at > self._limits.lease_s:
+                    await self._sweep()
             except (DatabaseUnavailable, DatabaseError) as error:
                 self._failed(error)
             except Exception:  # noqa: BLE001 - no sign of life would look like death to others
                 self._alarms.unforeseen("tending the ledger")
+
+    async def _sweep(self) -> None:
+        if self._refuge is not None:  # before their rows: it knows better how their attempts ended
+            await self._refuge.adopt()
+        await self._sweeper.sweep()
 
     async def _make_partitions(self) -> None:
         month = int(time.strftime("%Y%m", time.gmtime()))
