@@ -17,7 +17,7 @@ from gateway.admin.office import Office
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions
-from gateway.config.models import output_limits, pools_of
+from gateway.config.models import output_limits, pools_of, providers
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
@@ -25,6 +25,7 @@ from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
 from gateway.keys import KeyStore
 from gateway.ledger.overview import Overview
+from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
@@ -40,6 +41,7 @@ from gateway.routes.refusals import error_response
 from gateway.telemetry import Telemetry
 from gateway.tenancy.directory import Directory
 from router.cascade import AnswerScorer, Cascade
+from router.pricing import PriceBook
 from scorer.scoring import Scorer
 
 _log = logging.getLogger("spillway")
@@ -55,7 +57,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     prices = price_book(settings)
     pools = pools_of(settings)
     database = Database(settings.database_url)
-    ledger = LedgerWriter(database, prices, output_limits=output_limits(settings))
+    ledger = _ledger(settings, database, prices)
     telemetry = _telemetry(ledger)
     keys = KeyStore(database) if settings.auth.required else None
     authenticator = Authenticator(keys)
@@ -105,6 +107,16 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
     _add_error_handlers(app)
     return app
+
+
+def _ledger(settings: Settings, database: Database, prices: PriceBook) -> LedgerWriter:
+    place = None
+    if settings.ledger.spool is not None:
+        folder = settings.locate(settings.ledger.spool)
+        place = SpoolPlace(folder=folder, most_bytes=settings.ledger.spool_max_bytes)
+    return LedgerWriter(
+        database, prices, output_limits=output_limits(settings), providers=providers(settings), spool=place
+    )
 
 
 def _telemetry(ledger: LedgerWriter) -> Telemetry:

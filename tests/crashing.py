@@ -29,7 +29,8 @@ from router.outcome import AttemptState
 from scorer.answer import Usage
 from tests.ledgers import BODY, PRICES, a_record, an_attempt, an_opening
 
-ONCE = ("orphans-found", "orphans-settled", "lost-requests-closed")  # by a start after a crash
+# reached by a start after a crash, and once
+ONCE = ("orphans-found", "orphans-settled", "lost-requests-closed", "spool-drained", "spool-removed")
 LIMITS = WriterLimits(linger_s=0.01, heartbeat_s=0.2, patience_s=5.0, drain_s=5.0, answer_s=0.5)
 counters = Table(
     "test_counters",
@@ -151,7 +152,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     pick = random.Random(given.seed)
-    plan: list[tuple[str, int]] = [(point, 1 if point in ONCE else pick.randint(1, 3)) for point in given.points.split(",") if point]
+    plan: list[tuple[str, int]] = [
+        (point, 1 if point in ONCE else pick.randint(1, 3)) for point in given.points.split(",") if point
+    ]
     died = []
     for n, (point, nth) in enumerate([*plan, *[("", 0)] * given.moments]):
         child = os.fork()

@@ -4,6 +4,7 @@ Knows both the configuration's words and the router's, and translates. Calls not
 """
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from gateway.config.file import FieldPath
 from gateway.config.settings import ModelSettings, Settings
@@ -35,6 +36,20 @@ def output_limits(settings: Settings) -> Mapping[str, int]:
         if limit is not None:
             limits[model.name] = limit
     return limits
+
+
+def providers(settings: Settings) -> Mapping[str, str]:
+    """By model, whose bill it comes on: as configured, else a hosted model's provider, else the endpoint's host."""
+    found = {}
+    for model in settings.models:
+        name = model.provider
+        if name is None and model.backend == "hosted":
+            name = (model.upstream_model or model.name).partition("/")[0]
+        if name is None and model.base_url is not None:
+            name = urlsplit(model.base_url).hostname
+        if name is not None:
+            found[model.name] = name
+    return found
 
 
 def hints_of(model: ModelSettings) -> frozenset[Hint]:

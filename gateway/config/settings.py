@@ -48,6 +48,13 @@ class DatabaseSettings(Section):
     url: SecretStr = SecretStr("sqlite+aiosqlite:///spillway.db")
 
 
+class LedgerSettings(Section):
+    """What becomes of rows while the database is away. Without a spool, what would be spent then is refused."""
+
+    spool: Path | None = None  # a folder on a disk that stays; relative to the configuration file
+    spool_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)  # of each process; beyond it 503
+
+
 class AuthSettings(Section):
     """Who may call. Without keys everybody who can connect is one and the same anonymous tenant."""
 
@@ -86,6 +93,7 @@ class ModelSettings(Section):
     serves: Literal["chat", "embeddings"] = "chat"
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
+    provider: str | None = Field(default=None, min_length=1, max_length=256)  # whose bill it comes on
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     price: PriceSettings | None = None
@@ -121,6 +129,7 @@ class Settings(Section):
 
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
+    ledger: LedgerSettings = LedgerSettings()
     auth: AuthSettings = AuthSettings()
     admin: AdminSettings = AdminSettings()
     cache: CacheSettings = CacheSettings()
