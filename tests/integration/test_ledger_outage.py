@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,11 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
+def has_grown(account: Path, calls: int) -> bool:
+    """Whether more than so many calls were made."""
+    return len(calls_in(account)) > calls
+
+
 async def test_the_spool_takes_over_and_gives_back(tmp_path: Path) -> None:
     async with under_load(tmp_path, spool=SpoolPlace(folder=tmp_path / "spool")) as (line, load, ledger, _):
         await more(load, 30)
@@ -127,8 +133,7 @@ async def test_what_a_dead_process_spooled_is_written_by_the_next(tmp_path: Path
             dying = asyncio.create_task(
                 crash(over, account, "--spool", str(spool), "--points", ",".join(points), "--clients", "4")
             )
-            before = len(calls_in(account))
-            await until(lambda: len(calls_in(account)) > before)
+            await until(partial(has_grown, account, len(calls_in(account))))
             await line.cut()
             assert set(await dying) == set(points)
             assert list(spool.iterdir())
