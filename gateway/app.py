@@ -8,12 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gateway.admin.office import Office
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions
@@ -23,14 +22,12 @@ from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
-from gateway.keys import KeyStore
 from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
-from gateway.routes.admin import AdminAuth, admin_router
 from gateway.routes.api import api_router
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
@@ -39,7 +36,7 @@ from gateway.routes.health import health_router
 from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.telemetry import Telemetry
-from gateway.tenancy.directory import Directory
+from gateway.tenants import Tenants
 from router.cascade import AnswerScorer, Cascade
 from router.pricing import PriceBook
 from scorer.scoring import Scorer
@@ -57,10 +54,10 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     prices = price_book(settings)
     pools = pools_of(settings)
     database = Database(settings.database_url)
-    ledger = _ledger(settings, database, prices)
-    telemetry = _telemetry(ledger)
-    keys = KeyStore(database) if settings.auth.required else None
-    authenticator = Authenticator(keys)
+    tenants = Tenants(settings, database)
+    ledger = _ledger(settings, database, prices, tenants)
+    telemetry = _telemetry(ledger, tenants)
+    authenticator = Authenticator(tenants.keys)
     sessions = Sessions(lambda: database.installation_secret("dashboard"))
     serving: list[Completions] = []  # empty until the lifespan has begun and after it has ended
 
@@ -73,12 +70,14 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             await database.migrate()
             cache = _cache(settings)
             secret = await database.installation_secret("cache")
+            await stack.enter_async_context(tenants.running())
             await ledger.start()
             stack.push_async_callback(ledger.stop)
             completions = Completions(
                 policies=policies,
                 cascade=Cascade(pools),
                 ledger=ledger,
+                gate=tenants.gate,
                 cache=cache,
                 cache_secret=secret,
                 telemetry=telemetry,
@@ -99,8 +98,8 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     reports = Reports(database)
     app.include_router(api_router(policies, authenticator, settings.server))
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
-    app.include_router(_admin(settings, database, keys))
-    app.include_router(dashboard_router(Overview(database), reports, keys, sessions))
+    app.include_router(tenants.router)
+    app.include_router(dashboard_router(Overview(database), reports, tenants.keys, sessions))
     app.include_router(
         health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")
     )
@@ -109,25 +108,26 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     return app
 
 
-def _ledger(settings: Settings, database: Database, prices: PriceBook) -> LedgerWriter:
+def _ledger(settings: Settings, database: Database, prices: PriceBook, tenants: Tenants) -> LedgerWriter:
     place = None
     if settings.ledger.spool is not None:
         folder = settings.locate(settings.ledger.spool)
         place = SpoolPlace(folder=folder, most_bytes=settings.ledger.spool_max_bytes)
     return LedgerWriter(
-        database, prices, output_limits=output_limits(settings), providers=providers(settings), spool=place
+        database,
+        prices,
+        output_limits=output_limits(settings),
+        providers=providers(settings),
+        spool=place,
+        reservations=tenants.counters,
     )
 
 
-def _telemetry(ledger: LedgerWriter) -> Telemetry:
+def _telemetry(ledger: LedgerWriter, tenants: Tenants) -> Telemetry:
     telemetry = Telemetry()
     telemetry.register(LedgerMetrics(ledger))
+    telemetry.register(tenants.metrics)
     return telemetry
-
-
-def _admin(settings: Settings, database: Database, keys: KeyStore | None) -> APIRouter:
-    auth = AdminAuth(settings.admin.token.get_secret_value() if settings.admin.token else None, keys)
-    return admin_router(auth, Office(Directory(database), keys or KeyStore(database)))
 
 
 def _cache(settings: Settings) -> MemoryCache | None:

@@ -32,6 +32,7 @@ BROUGHT = (
     Brought("orgs", "gateway.admin.cli", "Organisations: none sees another's answers, decisions or spend."),
     Brought("teams", "gateway.admin.cli", "Teams of an organisation."),
     Brought("keys", "gateway.admin.cli", "Create, list, change, rotate and revoke the keys that clients call with."),
+    Brought("budgets", "gateway.admin.budget_cli", "What an organisation, a team or a key may spend."),
     Brought("limits", "gateway.admin.cli", "How much an organisation, a team or a key may ask for."),
     Brought("train", "scorer.cli", "Train a scorer from logged answers."),
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),

@@ -7,16 +7,18 @@ else, call it.
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from gateway.admission import must_be_open_to
+from gateway.admission import Gate, Passing, must_be_open_to
+from gateway.affordable import as_afforded
 from gateway.auth import ANONYMOUS
 from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
+from gateway.capabilities import needs_of
 from gateway.keys import Caller
 from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent
 from gateway.ledger.request_log import RequestLog
@@ -28,6 +30,7 @@ from router.backends.backend import Call, Chunk
 from router.calling import Opening
 from router.cascade import Cascade
 from router.outcome import Attempt, Outcome
+from router.pacing import under_pressure
 from scorer.answer import Query, Usage
 
 
@@ -52,6 +55,7 @@ class Decision:
     """Who answers and why, as far as it is known. None: not known yet, or not applicable.
 
     tier : 1-based.   spent : all attempts of the request together.
+    pressure : how much budgets that run down lowered the thresholds.   rates : what the client is told of its rates.
     dropped : hints of the client's that the model which answers was not given, since nothing there can express them.
     """
 
@@ -68,6 +72,8 @@ class Decision:
     abstention: str | None = None
     spent: Spent | None = None
     dropped: tuple[str, ...] = ()
+    pressure: float | None = None
+    rates: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def chat_id(self) -> str:
@@ -98,6 +104,7 @@ class Completions:
         policies: PolicyBook,
         cascade: Cascade,
         ledger: LedgerWriter,
+        gate: Gate,
         cache: Cache | None,
         cache_secret: bytes,
         telemetry: Telemetry,
@@ -105,7 +112,7 @@ class Completions:
     ) -> None:
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
-        self._timeout_s = timeout_s
+        self._timeout_s, self._gate = timeout_s, gate
 
     async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         """Answer a request: a Decision and Chunks if the answer is streamed live, then exactly one Completion.
@@ -115,16 +122,23 @@ class Completions:
         """
         choice = self._policies.choose(request.model, request.body)
         must_be_open_to(caller, request.model, choice.policy)
-        record = _record(request, caller, choice)
+        async with self._gate.passing(caller, request.query.id, needs_of(request.body)) as passing:
+            choice = replace(choice, strategy=under_pressure(choice.strategy, passing.pressure))
+            async with aclosing(self._passed(request, caller, choice, passing)) as events:
+                async for event in events:
+                    yield event
+
+    async def _passed(
+        self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing
+    ) -> AsyncGenerator[Decision | Chunk | Completion]:
+        record = _record(request, caller, choice, passing)
         key = self._key(request, caller, choice)
         entry = None if key is None else await self._lookup(key, choice)
         status: CacheStatus = "DISABLED" if key is None else "MISS" if entry is None else "HIT"
         self._telemetry.looked_up(choice.policy, status)
         await self._ledger.open_request(record)
-        page = _Page(self._ledger.log_for(record, request.body), choice, self._telemetry)
-        if entry is not None:
-            yield self._cached(request, record, choice, entry, page)
-            return
+        log = self._ledger.log_for(record, request.body, most_nanousd=caller.max_cost_nanousd)
+        page = _Page(log, choice, self._telemetry, passing)
         draft = Decision(
             id=record.decision_id,
             created=record.created,
@@ -132,7 +146,12 @@ class Completions:
             strategy_id=record.strategy_id,
             cache=status,
             model=choice.strategy.stages[-1].model,
+            pressure=passing.pressure or None,
+            rates=passing.headers,
         )
+        if entry is not None:
+            yield self._cached(request, draft, choice, entry, page)
+            return
         async with aclosing(self._answer(request, choice, page, draft)) as events:
             async for event in events:
                 if isinstance(event, Completion) and key is not None:
@@ -173,6 +192,7 @@ class Completions:
         except BaseException:  # the client went away, or the process goes
             self._close(page, outcome, draft, choice, "cancelled")
             raise
+        outcome = None if outcome is None else as_afforded(outcome, choice.when_unaffordable)
         self._close(page, outcome, draft, choice, "failed")
         if outcome is None or outcome.answered is None or outcome.answered.reply is None:
             raise refusal(outcome)
@@ -223,7 +243,7 @@ class Completions:
         return entry if why_not_serve(entry, choice.strategy.stages, version) is None else None
 
     def _cached(
-        self, request: ChatRequest, record: RequestRecord, choice: Choice, entry: CacheEntry, page: "_Page"
+        self, request: ChatRequest, draft: Decision, choice: Choice, entry: CacheEntry, page: "_Page"
     ) -> Completion:
         self._ledger.close_request(
             page.log.closing(
@@ -235,12 +255,9 @@ class Completions:
             )
         )
         self._telemetry.decided(choice.policy, choice.tier(entry.model), "cached")
-        decision = Decision(
-            id=record.decision_id,
-            created=record.created,
-            policy=choice.policy,
-            strategy_id=record.strategy_id,
-            cache="HIT",
+        page.passing.used_tokens = 0
+        decision = replace(
+            draft,
             model=entry.model,
             tier=choice.tier(entry.model),
             score=entry.score,
@@ -274,8 +291,8 @@ class Completions:
 class _Page:
     """A request's page in the ledger, and what the metrics hear of it."""
 
-    def __init__(self, log: RequestLog, choice: Choice, telemetry: Telemetry) -> None:
-        self.log, self._choice, self._telemetry = log, choice, telemetry
+    def __init__(self, log: RequestLog, choice: Choice, telemetry: Telemetry, passing: Passing) -> None:
+        self.log, self._choice, self._telemetry, self.passing = log, choice, telemetry, passing
         self.model = ""  # whose call was opened last
 
     async def open(self, opening: Opening) -> None:
@@ -284,17 +301,22 @@ class _Page:
         self.model = opening.model
 
     def close(self, attempt: Attempt) -> None:
+        if attempt.usage is not None:
+            counted = attempt.usage.prompt_tokens + attempt.usage.completion_tokens
+            self.passing.used_tokens = (self.passing.used_tokens or 0) + counted
         before = self.log.spent.nanousd
         self.log.close(attempt)
         after = self.log.spent.nanousd
         self._telemetry.attempted(attempt, None if before is None or after is None else after - before)
 
 
-def _record(request: ChatRequest, caller: Caller, choice: Choice) -> RequestRecord:
+def _record(request: ChatRequest, caller: Caller, choice: Choice, passing: Passing) -> RequestRecord:
     return RequestRecord(
         decision_id=request.query.id,
         created=datetime.now(UTC),
         tenant_id=caller.tenant_id,
+        team_id=caller.team_id,
+        tags=passing.tags,
         key_id=None if caller is ANONYMOUS else caller.key_id,
         policy=choice.policy,
         requested_model=request.model,

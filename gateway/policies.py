@@ -6,6 +6,7 @@ Knows policies, strategies, scorers and limits. Calls no model and holds no stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from gateway.cache.rules import CacheMode
 from gateway.capabilities import Limits, Needs, needs_of
@@ -18,6 +19,8 @@ from router.errors import StrategyError
 from router.strategy import Strategy
 from scorer.errors import ScorerError
 from scorer.scoring import Scorer
+
+WhenUnaffordable = Literal["best_answer", "refuse"]
 
 AUTO = "auto"
 PREFIX = "cascade/"
@@ -34,6 +37,7 @@ class Policy:
     scorer: AnswerScorer | None
     cache: CacheMode
     unlike_rate: float = 0.0
+    when_unaffordable: WhenUnaffordable = "best_answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class Choice:
     tiers: tuple[str, ...]
     unlike_rate: float = 0.0  # see router.cascade.AnswerScorer.doubt
     fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
+    when_unaffordable: WhenUnaffordable = "best_answer"
 
     def tier(self, model: str) -> int:
         """The model's 1-based tier; a safe model outside the strategy comes after its last."""
@@ -140,6 +145,7 @@ class PolicyBook:
             cache=policy.cache,
             tiers=tiers,
             unlike_rate=policy.unlike_rate,
+            when_unaffordable=policy.when_unaffordable,
         )
 
 
@@ -174,6 +180,7 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
                 scorer=scorer,
                 cache=written.cache,
                 unlike_rate=written.unlike_rate,
+                when_unaffordable=written.when_unaffordable,
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}

@@ -8,6 +8,7 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
+import gateway.budgets.tables
 import gateway.ledger.tables
 import gateway.tenancy.tables  # noqa: F401 - imported for the tables that they add to the metadata
 from gateway.database import Database, metadata

@@ -35,6 +35,7 @@ StopReason = Literal[
     "best_so_far",  # the last stage failed or fell short: the best scored answer that was already paid for
     "scorer_abstained",  # no score could be given: the safe model answers
     "fallback",  # no stage could be called with success: a model outside the strategy answers
+    "budget_exhausted",  # the next stage was not affordable: the best answer that was already paid for
     "failed",  # nobody answers
     "cancelled",  # the client went away
 ]

@@ -16,7 +16,7 @@ from gateway.config.file import ConfigFile, FieldPath, read_config
 from gateway.config.settings import ModelSettings, PolicySettings, Settings
 from gateway.errors import ConfigError, Problem
 
-_SECRET = {"api_key", "extra_headers", "url", "base_url", "token"}
+_SECRET = {"api_key", "extra_headers", "url", "base_url", "token", "secret"}
 _PATTERNS = {
     "name": "letters, digits and . _ - (models also : / @ +), beginning with a letter or digit",
     "base_url": "a URL such as http://127.0.0.1:8000/v1, without a query or fragment",
@@ -131,6 +131,8 @@ def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
         yield ("prices",), f"there is no file {settings.locate(settings.prices)}"
     if serving:
         yield from _exposure(settings)
+    if settings.alerts.url is not None and settings.alerts.secret is None:
+        yield ("alerts", "secret"), "is required beside url: at least 20 characters that sign what is told"
 
 
 def _twice(section: str, names: list[str]) -> Iterator[Finding]:

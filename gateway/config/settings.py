@@ -5,6 +5,7 @@ Does not read strategies, scorers or prices: see ``gateway/policies.py`` and the
 """
 
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -68,6 +69,29 @@ class AdminSettings(Section):
     token: SecretStr | None = Field(default=None, min_length=20)
 
 
+class RedisSettings(Section):
+    """What several processes share that needs no ledger: rates. Answers later than ``timeout_s`` are none."""
+
+    url: SecretStr
+    timeout_s: Seconds = Field(default=0.25, gt=0)
+    prefix: str = Field(default="spillway", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+
+
+class RateLimitSettings(Section):
+    """Where rates are shared through Redis and it is away: each process counts for itself, or limits refuse."""
+
+    when_redis_is_down: Literal["local", "closed"] = "local"
+
+
+class AlertSettings(Section):
+    """Where reached thresholds of budgets are told. secret : signs what is told; needed beside ``url``."""
+
+    url: HttpUrl | None = None
+    secret: SecretStr | None = Field(default=None, min_length=20)
+    timeout_s: Seconds = Field(default=10.0, gt=0)
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()  # private ones that the URL may lead to
+
+
 class CacheSettings(Section):
     """The exact cache, in this process."""
 
@@ -122,6 +146,7 @@ class PolicySettings(Section):
     scorer: Path | None = None
     cache: Literal["deterministic", "all", "off"] = "deterministic"
     unlike_rate: float = Field(default=0.01, ge=0, lt=1)  # of traffic like the training log, doubted; 0: nothing is
+    when_unaffordable: Literal["best_answer", "refuse"] = "best_answer"  # where a budget ends a cascade early
 
 
 class Settings(Section):
@@ -132,6 +157,9 @@ class Settings(Section):
     ledger: LedgerSettings = LedgerSettings()
     auth: AuthSettings = AuthSettings()
     admin: AdminSettings = AdminSettings()
+    redis: RedisSettings | None = None
+    rate_limits: RateLimitSettings = RateLimitSettings()
+    alerts: AlertSettings = AlertSettings()
     cache: CacheSettings = CacheSettings()
     prices: Path | None = None
     models: tuple[ModelSettings, ...] = Field(min_length=1)

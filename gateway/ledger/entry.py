@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from gateway.errors import Unavailable
+from gateway.errors import InvalidRequest, Unavailable
 from router.outcome import Step
 
 RequestStatus = Literal["answered", "failed", "cancelled", "cached", "lost"]
@@ -20,6 +20,12 @@ class LedgerUnavailable(Unavailable):
     """What is about to be spent cannot be written down, so it is not spent. The client may try again."""
 
     code = "ledger_unavailable"
+
+
+class MaxCostExceeded(InvalidRequest):
+    """The next call could make the request dearer than its key, or the client itself, allows."""
+
+    code = "max_cost_exceeded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,13 @@ from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_
 from gateway.ledger.bounds import CallBound
 from gateway.ledger.entry import (
     CacheStatus,
+    MaxCostExceeded,
     ReferenceSource,
     RequestClosing,
     RequestRecord,
     RequestStatus,
     Spent,
+    usd,
 )
 from router.calling import Opening
 from router.outcome import Attempt, Step
@@ -45,6 +47,7 @@ class RequestLog:
     """What a cascade writes into: router.cascade.AttemptLog for one request. LedgerWriter.log_for makes it.
 
     output_limits : by model, how many tokens an answer can have at most.   providers : by model, who bills for it.
+    most_nanousd : what all calls of the request together may cost.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class RequestLog:
         providers: Mapping[str, str],
         intake: Intake,
         alarms: Alarms,
+        most_nanousd: int | None = None,
     ) -> None:
+        self._most_nanousd = most_nanousd
         self._record, self._bound, self._prices = record, bound, prices
         self._output_limits, self._providers = output_limits, providers
         self._intake, self._alarms = intake, alarms
@@ -75,7 +80,7 @@ class RequestLog:
     async def open(self, opening: Opening) -> None:
         """Return once the attempt and its reservation are committed. Do not call if this raises.
 
-        Raises LedgerUnavailable, or what a budget refuses with.
+        Raises LedgerUnavailable, MaxCostExceeded, or what a budget refuses with.
         """
         now_us = time.time_ns() // 1000
         price = self._prices.price(opening.model, datetime.fromtimestamp(now_us / 1_000_000, UTC))
@@ -98,6 +103,7 @@ class RequestLog:
             price_version=None if price is None else price.version,
             text_bytes=self._bound.text_bytes,
         )
+        self._must_fit(reservation)
         await self._intake.reserve(reservation)
         self._open[opening.attempt_id] = reservation
 
@@ -148,6 +154,20 @@ class RequestLog:
             reference_source=source,
             steps=steps,
         )
+
+    def _must_fit(self, reservation: Reservation) -> None:
+        if self._most_nanousd is None:
+            return
+        if reservation.reserved_nanousd is None:
+            said = "The cost of a request is limited here, and nothing bounds what this call can cost; set max_tokens."
+            raise MaxCostExceeded(said, param="max_tokens")
+        most = reservation.reserved_nanousd + sum(each.reserved_nanousd or 0 for each in self._open.values())
+        for before, settlement in self._settled:
+            amount = settlement.amount_nanousd
+            most += (before.reserved_nanousd or 0) if amount is None else amount
+        if most > self._most_nanousd:
+            said = f"A request may cost {usd(self._most_nanousd)} USD here"
+            raise MaxCostExceeded(f"{said}, and with the next call it could cost {usd(most)}.")
 
     def _settle(self, attempt: Attempt, reservation: Reservation) -> Settlement:
         try:

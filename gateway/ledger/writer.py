@@ -168,10 +168,13 @@ class LedgerWriter:
         self._backlog.requests.put(record)
         faults.reach("request-queued")
 
-    def log_for(self, record: RequestRecord, body: Mapping[str, Any]) -> RequestLog:
-        """The log of one request, which a cascade writes its attempts to. ``body`` bounds what a call can cost."""
-        bound = call_bound(body)
-        return RequestLog(record, bound, self._prices, self._output_limits, self._providers, self, self._alarms)
+    def log_for(self, record: RequestRecord, body: Mapping[str, Any], *, most_nanousd: int | None = None) -> RequestLog:
+        """The log of one request, which a cascade writes its attempts to. ``body`` bounds what a call can cost.
+
+        most_nanousd : what all calls of the request together may cost.
+        """
+        known = (self._prices, self._output_limits, self._providers)
+        return RequestLog(record, call_bound(body), *known, self, self._alarms, most_nanousd)
 
     def close_request(self, closing: RequestClosing) -> None:
         """Note how a request ended. Never blocks, never raises."""

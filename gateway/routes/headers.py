@@ -20,7 +20,7 @@ def decision_headers(decision: Decision) -> dict[str, str]:
     """What is known of a decision when headers go out; what is not known yet, or does not apply, is left out."""
     shown = {name: f"{value:.6f}" if isinstance(value, float) else str(value) for name, value in _known(decision)}
     headers = {"x-spillway-" + name.replace("_", "-"): safe(value) for name, value in shown.items()}
-    return {"x-request-id": decision.id} | headers
+    return {"x-request-id": decision.id} | dict(decision.rates) | headers
 
 
 def decision_fields(decision: Decision) -> dict[str, str | int | float]:
@@ -41,6 +41,8 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "abstained": decision.abstention,
         "cache": decision.cache,
         "cost_usd": decision.spent.usd if decision.spent else None,
+        "pressure": decision.pressure,
+        "budget": "exhausted" if decision.stop_reason == "budget_exhausted" else None,
         "dropped": ", ".join(decision.dropped) or None,
     }
     return ((name, value) for name, value in values.items() if value is not None)

@@ -15,6 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, inspect, select, text
 
 import gateway.ledger.tables  # noqa: F401 - for its tables
+from gateway.budgets.budget import Budget
+from gateway.budgets.store import BudgetStore
+from gateway.budgets.tables import budget_alerts, budget_holds, budget_windows
 from gateway.database import Database, DatabaseError, _alembic_config, metadata, migrations_folder
 from gateway.keys import KeyStore
 from gateway.ledger.billing import Correction, Line, Reservation
@@ -43,7 +46,18 @@ async def fill(database: Database) -> None:
         await run_request(ledger, an_attempt(usage=usage, state="rejected"), an_attempt(model="large", usage=usage))
         await ledger.flush()
         await ledger._store.write(Group(corrections=[(1, a_correction(await settled(database)))]), again=False)
+    budget = Budget(
+        budget_id="", scope=Scope(level="org", id="acme"), period="total", amount_nanousd=10**9, hard=True
+    )
+    made = await BudgetStore(database).set(budget)
+    window = {"budget_id": made.budget_id, "starts_us": uuid.uuid4().int >> 70}
+    amounts = dict.fromkeys(("reserved_nanousd", "settled_nanousd"), 5)
+    hold = window | {"attempt_id": uuid.uuid4().hex, "reserved_nanousd": 5}
+    alert = window | {"percent": 50, "raised_us": 1, "settled_nanousd": 5, "amount_nanousd": 9, "tries": 0}
     async with database.write() as connection:
+        await connection.execute(insert(budget_windows), window | amounts | {"unknown": 0, "alerted_percent": 50})
+        await connection.execute(insert(budget_holds), hold)
+        await connection.execute(insert(budget_alerts), alert)
         row = {"price_version": uuid.uuid4().hex, "model": "small", "content": "{}", "seen_us": 1}
         await connection.execute(insert(metadata.tables["price_versions"]), row)
 
