@@ -11,9 +11,10 @@ _MOST = 1000.0
 
 
 def under_pressure(strategy: Strategy, pressure: float) -> Strategy:
-    """The strategy as it is carried out under pressure: each threshold t becomes t × (1 − pressure).
+    """The strategy as it is carried out under pressure.
 
-    A lower threshold accepts whatever a higher one accepts, so every query stops where it did, or earlier.
+    Each threshold t becomes t × (1 − pressure): a lower one accepts whatever a higher one accepts, so every query stops
+    where it did, or earlier. A plan's price of quality is multiplied by ``lambda_multiplier``.
     """
     pressure = min(1.0, max(0.0, pressure))
     if pressure == 0.0:
@@ -22,7 +23,8 @@ def under_pressure(strategy: Strategy, pressure: float) -> Strategy:
         stage if stage.threshold is None else replace(stage, threshold=stage.threshold * (1.0 - pressure))
         for stage in strategy.stages
     )
-    return replace(strategy, stages=stages)
+    plan = None if strategy.plan is None else strategy.plan.under(lambda_multiplier(pressure))
+    return replace(strategy, stages=stages, plan=plan)
 
 
 def lambda_multiplier(pressure: float) -> float:
