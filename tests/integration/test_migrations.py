@@ -46,9 +46,7 @@ async def fill(database: Database) -> None:
         await run_request(ledger, an_attempt(usage=usage, state="rejected"), an_attempt(model="large", usage=usage))
         await ledger.flush()
         await ledger._store.write(Group(corrections=[(1, a_correction(await settled(database)))]), again=False)
-    budget = Budget(
-        budget_id="", scope=Scope(level="org", id="acme"), period="total", amount_nanousd=10**9, hard=True
-    )
+    budget = Budget(budget_id="", scope=Scope(level="org", id="acme"), period="total", amount_nanousd=10**9, hard=True)
     made = await BudgetStore(database).set(budget)
     window = {"budget_id": made.budget_id, "starts_us": uuid.uuid4().int >> 70}
     amounts = dict.fromkeys(("reserved_nanousd", "settled_nanousd"), 5)
