@@ -38,7 +38,6 @@ from gateway.routes.refusals import error_response
 from gateway.telemetry import Telemetry
 from gateway.tenants import Tenants
 from router.cascade import AnswerScorer, Cascade
-from router.pricing import PriceBook
 from scorer.scoring import Scorer
 
 _log = logging.getLogger("spillway")
@@ -51,11 +50,10 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     Raises ConfigError where strategies, scorers, prices or logs do not fit the configuration.
     """
     policies = load_policies(settings, load_scorer)
-    prices = price_book(settings)
     pools = pools_of(settings)
     database = Database(settings.database_url)
     tenants = Tenants(settings, database)
-    ledger = _ledger(settings, database, prices, tenants)
+    ledger = _ledger(settings, database, tenants)
     telemetry = _telemetry(ledger, tenants)
     authenticator = Authenticator(tenants.keys)
     sessions = Sessions(lambda: database.installation_secret("dashboard"))
@@ -68,7 +66,6 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             for pool in pools.values():
                 stack.push_async_callback(pool.aclose)
             await database.migrate()
-            cache = _cache(settings)
             secret = await database.installation_secret("cache")
             await stack.enter_async_context(tenants.running())
             await ledger.start()
@@ -78,7 +75,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
                 cascade=Cascade(pools),
                 ledger=ledger,
                 gate=tenants.gate,
-                cache=cache,
+                cache=_cache(settings),
                 cache_secret=secret,
                 telemetry=telemetry,
                 timeout_s=settings.server.request_timeout_s,
@@ -108,14 +105,14 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     return app
 
 
-def _ledger(settings: Settings, database: Database, prices: PriceBook, tenants: Tenants) -> LedgerWriter:
+def _ledger(settings: Settings, database: Database, tenants: Tenants) -> LedgerWriter:
     place = None
     if settings.ledger.spool is not None:
         folder = settings.locate(settings.ledger.spool)
         place = SpoolPlace(folder=folder, most_bytes=settings.ledger.spool_max_bytes)
     return LedgerWriter(
         database,
-        prices,
+        price_book(settings),
         output_limits=output_limits(settings),
         providers=providers(settings),
         spool=place,
