@@ -39,6 +39,7 @@ BROUGHT = (
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
     Brought("certify", "router.cli", "Certify a strategy's quality on queries that nothing has seen."),
     Brought("spend", "gateway.ledger.cli", "What was spent, by model, key or day."),
+    Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains."),
     Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),
     Brought("simulate", "gateway.demo.cli", "Serve the demo's simulated models."),

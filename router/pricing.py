@@ -17,26 +17,39 @@ from router.catalog import read_catalog
 from router.errors import PriceError
 from scorer.answer import Usage
 
-Meter = Literal["input", "cached_input", "cache_write", "output", "reasoning", "request"]
-METERS: tuple[Meter, ...] = ("input", "cached_input", "cache_write", "output", "reasoning", "request")
+Meter = Literal[
+    "input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output", "image", "request"
+]
+METERS: tuple[Meter, ...] = (
+    *("input", "cached_input", "cache_write", "output", "reasoning"),
+    *("audio_input", "audio_output", "image", "request"),
+)
+PER_PIECE = frozenset[Meter]({"image", "request"})
+_PROMPT: tuple[Meter, ...] = ("input", "cached_input", "cache_write", "audio_input")
+_COMPLETION: tuple[Meter, ...] = ("output", "reasoning", "audio_output")
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[Inexact])  # a product that is not exact is a bug, not a cost
 _NANO_PER_TOKEN = Decimal(1000)  # USD per million tokens -> nano-USD per token
-_NANO_PER_REQUEST = Decimal(1_000_000_000)
+_NANO_PER_PIECE = Decimal(1_000_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """One model's rates while they are in force, in ``[effective_from, effective_until)``.
 
-    rates : USD per million tokens of each meter ("request": USD per request). "input" and "output" are always there;
-        cached input and cache writes fall back to "input", reasoning to "output".
+    rates : USD per million tokens of each meter ("request" and "image": USD per piece). "input" and "output" are always
+        there; cached input, cache writes and audio fall back to "input", reasoning and spoken audio to "output".
+    bands : by context: the rates of calls with more prompt tokens than the key says, for all their tokens. A meter that
+        a band leaves out costs what it costs below.
+    region : where it holds; "" is everywhere.
     effective_from, effective_until : aware datetimes; None is open-ended.
     version : a hash of all the above, kept beside every amount that was computed with it.
     """
 
     model: str
     rates: Mapping[Meter, Decimal]
+    bands: Mapping[int, Mapping[Meter, Decimal]] = field(default_factory=dict)
+    region: str = ""
     effective_from: datetime | None = None
     effective_until: datetime | None = None
     source: str = ""
@@ -46,9 +59,12 @@ class Price:
         for meter in ("input", "output"):
             if meter not in self.rates:
                 raise PriceError(f"price of {self.model}: there is no rate for {meter!r}")
-        for meter, rate in self.rates.items():
+        for meter, rate in [*self.rates.items(), *(item for band in self.bands.values() for item in band.items())]:
             if not _is_rate(rate):
                 raise PriceError(f"price of {self.model}: {meter} must be between 0 and 1000000 USD, not {rate}")
+        for threshold in self.bands:
+            if threshold < 1:
+                raise PriceError(f"price of {self.model}: a band must begin above 0 tokens, not {threshold}")
         for name in ("effective_from", "effective_until"):
             moment: datetime | None = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
@@ -79,18 +95,20 @@ class Price:
         for required in ("input", "output"):
             if required not in entry:
                 raise PriceError(f"{where}.{required}: is missing")
-        rates: dict[Meter, Decimal] = {}
-        for name, value in entry.items():
-            meter = next((meter for meter in METERS if meter == name), None)
-            if meter is not None:
-                rates[meter] = _rate(f"{where}.{name}", value)
-            elif isinstance(value, int | Decimal):  # a number under an unknown name is a misspelt rate, not a remark
-                raise PriceError(f"{where}.{name}: is no meter; meters are {', '.join(METERS)}")
+        rates, bands = _rates(where, entry), _bands(f"{where}.above", entry.get("above"))
         start = _moment(f"{where}.effective_from", entry.get("effective_from"))
         end = _moment(f"{where}.effective_until", entry.get("effective_until"))
         try:
             source = str(entry.get("source", ""))
-            return cls(model=model, rates=rates, effective_from=start, effective_until=end, source=source)
+            return cls(
+                model=model,
+                rates=rates,
+                bands=bands,
+                region=str(entry.get("region", "")),
+                effective_from=start,
+                effective_until=end,
+                source=source,
+            )
         except PriceError as error:
             raise PriceError(f"{where}: {error}") from error
 
@@ -99,8 +117,36 @@ class Price:
         started = self.effective_from is None or self.effective_from <= at
         return started and (self.effective_until is None or at < self.effective_until)
 
+    def at(self, prompt_tokens: int) -> Mapping[Meter, Decimal]:
+        """The rates of a call with so many prompt tokens, cached ones and cache writes included."""
+        applying = [threshold for threshold in self.bands if prompt_tokens > threshold]
+        rates = dict(self.rates)
+        for threshold in sorted(applying):
+            rates.update(self.bands[threshold])
+        return rates
+
+    def as_json(self) -> dict[str, object]:
+        """What it says, as ``from_entry`` reads it."""
+        moments = {"effective_from": self.effective_from, "effective_until": self.effective_until}
+        return {
+            **{meter: _plain(self.rates[meter]) for meter in METERS if meter in self.rates},
+            **(
+                {"above": {str(n): {m: _plain(rate) for m, rate in band.items()} for n, band in self.bands.items()}}
+                if self.bands
+                else {}
+            ),
+            **({"region": self.region} if self.region else {}),
+            **{name: moment.isoformat() for name, moment in moments.items() if moment is not None},
+            "source": self.source,
+        }
+
     def _content_hash(self) -> str:
         rates = ",".join(f"{meter}={_plain(self.rates[meter])}" for meter in METERS if meter in self.rates)
+        for threshold in sorted(self.bands):
+            band = self.bands[threshold]
+            rates += f";{threshold}:" + ",".join(f"{meter}={_plain(band[meter])}" for meter in METERS if meter in band)
+        if self.region:
+            rates += f"@{self.region}"
         moments = [
             "" if m is None else m.astimezone(UTC).isoformat() for m in (self.effective_from, self.effective_until)
         ]
@@ -175,10 +221,11 @@ def price_of(usage: Usage, price: Price) -> Cost:
     counted, and the remainder is 0. Raises PriceError for a negative count.
     """
     lines = []
-    for meter, quantity in _quantities(usage, price).items():
+    rates = price.at(_prompt_tokens(usage))
+    for meter, quantity in _quantities(usage, price, rates).items():
         if quantity == 0:
             continue
-        rate = price.rates[meter]
+        rate = rates[meter]
         exact = _exact_nanousd(meter, quantity, rate)
         amount = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
         lines.append(
@@ -195,43 +242,52 @@ def upper_bound_nanousd(prompt_tokens_bound: int, max_output_tokens: int, n: int
     """
     if prompt_tokens_bound < 0 or max_output_tokens < 0 or n < 1:
         raise PriceError("a bound needs prompt_tokens_bound >= 0, max_output_tokens >= 0 and n >= 1")
-    per_token_in = max(price.rates[m] for m in ("input", "cached_input", "cache_write") if m in price.rates)
-    per_token_out = max(price.rates[m] for m in ("output", "reasoning") if m in price.rates)
+    # with fewer tokens a lower band may hold, and may be the dearer one
+    possible = [price.at(tokens) for tokens in {0, prompt_tokens_bound, *price.bands} if tokens <= prompt_tokens_bound]
+    per_token_in = max(rates[m] for rates in possible for m in _PROMPT if m in rates)
+    per_token_out = max(rates[m] for rates in possible for m in _COMPLETION if m in rates)
     total = _exact_nanousd("input", prompt_tokens_bound, per_token_in)
     total += _exact_nanousd("output", n * max_output_tokens, per_token_out)
-    total += _exact_nanousd("request", 1, price.rates.get("request", Decimal(0)))
+    total += _exact_nanousd("request", 1, max(rates.get("request", Decimal(0)) for rates in possible))
     # each line may be rounded up by half a nano-dollar, but only where a unit is not a whole number of them
-    inexact = sum(_exact_nanousd(meter, 1, rate) % 1 != 0 for meter, rate in price.rates.items())
+    inexact = max(sum(_exact_nanousd(m, 1, rate) % 1 != 0 for m, rate in rates.items()) for rates in possible)
     return int(total.to_integral_value(rounding=ROUND_CEILING)) + (inexact + 1) // 2
 
 
-def _quantities(usage: Usage, price: Price) -> dict[Meter, int]:
-    for name in (
-        "prompt_tokens",
-        "completion_tokens",
-        "cached_prompt_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-    ):
+_COUNTS = (
+    *("prompt_tokens", "completion_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("audio_prompt_tokens", "audio_completion_tokens", "images"),
+)
+
+
+def _prompt_tokens(usage: Usage) -> int:
+    """With parts that were counted beside their whole."""
+    return max(usage.prompt_tokens, usage.cached_prompt_tokens + usage.cache_write_tokens)
+
+
+def _quantities(usage: Usage, price: Price, rates: Mapping[Meter, Decimal]) -> dict[Meter, int]:
+    for name in _COUNTS:
         if getattr(usage, name) < 0:
             raise PriceError(f"price of {price.model}: {name} must not be negative, it is {getattr(usage, name)}")
     parts: dict[Meter, int] = {
-        "cached_input": usage.cached_prompt_tokens if "cached_input" in price.rates else 0,
-        "cache_write": usage.cache_write_tokens if "cache_write" in price.rates else 0,
-        "reasoning": usage.reasoning_tokens if "reasoning" in price.rates else 0,
+        "cached_input": usage.cached_prompt_tokens,
+        "cache_write": usage.cache_write_tokens,
+        "audio_input": usage.audio_prompt_tokens,
+        "reasoning": usage.reasoning_tokens,
+        "audio_output": usage.audio_completion_tokens,
     }
+    parts = {meter: quantity if meter in rates else 0 for meter, quantity in parts.items()}
     return {
-        "input": max(0, usage.prompt_tokens - parts["cached_input"] - parts["cache_write"]),
-        "cached_input": parts["cached_input"],
-        "cache_write": parts["cache_write"],
-        "output": max(0, usage.completion_tokens - parts["reasoning"]),
-        "reasoning": parts["reasoning"],
-        "request": 1 if "request" in price.rates else 0,
+        "input": max(0, usage.prompt_tokens - sum(parts[m] for m in _PROMPT if m in parts)),
+        "output": max(0, usage.completion_tokens - sum(parts[m] for m in _COMPLETION if m in parts)),
+        **parts,
+        "image": usage.images if "image" in rates else 0,
+        "request": 1 if "request" in rates else 0,
     }
 
 
 def _exact_nanousd(meter: Meter, quantity: int, rate: Decimal) -> Decimal:
-    unit = _NANO_PER_REQUEST if meter == "request" else _NANO_PER_TOKEN
+    unit = _NANO_PER_PIECE if meter in PER_PIECE else _NANO_PER_TOKEN
     return _EXACT.multiply(_EXACT.multiply(Decimal(quantity), rate), unit)
 
 
@@ -248,6 +304,34 @@ def _in_order(model: str, versions: tuple[Price, ...]) -> tuple[Price, ...]:
 def _plain(rate: Decimal) -> str:
     text = format(rate, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _rates(where: str, entry: Mapping[str, object]) -> dict[Meter, Decimal]:
+    rates: dict[Meter, Decimal] = {}
+    for name, value in entry.items():
+        meter = next((meter for meter in METERS if meter == name), None)
+        if meter is not None:
+            rates[meter] = _rate(f"{where}.{name}", value)
+        elif isinstance(value, int | Decimal):  # a number under an unknown name is a misspelt rate, not a remark
+            raise PriceError(f"{where}.{name}: is no meter; meters are {', '.join(METERS)}")
+    return rates
+
+
+def _bands(where: str, value: object) -> dict[int, dict[Meter, Decimal]]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise PriceError(f"{where}: must map numbers of prompt tokens to rates, as 200000: {{input: 2.5}}")
+    bands: dict[int, dict[Meter, Decimal]] = {}
+    for name, entry in value.items():
+        try:
+            threshold = int(str(name))
+        except ValueError:
+            raise PriceError(f"{where}.{name}: must be a number of prompt tokens") from None
+        if not isinstance(entry, Mapping):
+            raise PriceError(f"{where}.{name}: must be a mapping of rates")
+        bands[threshold] = _rates(f"{where}.{name}", entry)
+    return bands
 
 
 def _rate(where: str, value: object) -> Decimal:

@@ -45,11 +45,18 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Counts of one call, never money. Cached tokens are contained in prompt tokens, reasoning in completion tokens."""
+    """Counts of one call, never money.
+
+    Cached, cache-write and audio prompt tokens are contained in prompt tokens, reasoning and spoken ones in completion
+    tokens, whichever way the provider told them.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_prompt_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
+    images: int = 0
     source: UsageSource = "provider"

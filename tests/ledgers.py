@@ -10,6 +10,7 @@ from gateway.database import Database
 from gateway.ledger.entry import RequestRecord, RequestStatus
 from gateway.ledger.limits import WriterLimits
 from gateway.ledger.liveness import Identity
+from gateway.ledger.reservations import Reservations
 from gateway.ledger.writer import LedgerWriter
 from router.backends.backend import Reply
 from router.calling import Opening
@@ -96,9 +97,12 @@ async def a_ledger(
     prices: PriceBook = PRICES,
     limits: WriterLimits = QUICK,
     identity: Identity | None = None,
+    reservations: Reservations | None = None,
 ) -> AsyncGenerator[LedgerWriter]:
     """A writer that runs."""
-    writer = LedgerWriter(database, prices, output_limits={"large": 4096}, limits=limits, identity=identity)
+    writer = LedgerWriter(
+        database, prices, output_limits={"large": 4096}, limits=limits, identity=identity, reservations=reservations
+    )
     await writer.start()
     try:
         yield writer

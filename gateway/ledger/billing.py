@@ -209,6 +209,9 @@ def _is_plausible(usage: Usage) -> bool:
         usage.cached_prompt_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
+        usage.audio_prompt_tokens,
+        usage.audio_completion_tokens,
+        usage.images,
     )
     return all(0 <= count <= _MOST_TOKENS for count in counts)
 
@@ -243,13 +246,20 @@ def _lines(usage: Usage, price: Price | None) -> tuple[Line, ...]:
     )
 
 
+def _parts_of_prompt(usage: Usage) -> int:
+    return usage.cached_prompt_tokens + usage.cache_write_tokens + usage.audio_prompt_tokens
+
+
 def _counts(usage: Usage) -> tuple[Line, ...]:
     quantities = {
-        "input": max(0, usage.prompt_tokens - usage.cached_prompt_tokens - usage.cache_write_tokens),
+        "input": max(0, usage.prompt_tokens - _parts_of_prompt(usage)),
         "cached_input": usage.cached_prompt_tokens,
         "cache_write": usage.cache_write_tokens,
-        "output": max(0, usage.completion_tokens - usage.reasoning_tokens),
+        "output": max(0, usage.completion_tokens - usage.reasoning_tokens - usage.audio_completion_tokens),
         "reasoning": usage.reasoning_tokens,
+        "audio_input": usage.audio_prompt_tokens,
+        "audio_output": usage.audio_completion_tokens,
+        "image": usage.images,
     }
     return tuple(
         Line(meter=meter, quantity=quantity, rate_usd=None, price_version=None, amount_nanousd=None)

@@ -14,7 +14,7 @@ from gateway.ledger.tables import attempts, closings, requests, settlements, wri
 
 _DAY_US = 86_400_000_000
 
-_RESERVATION = tuple(
+RESERVATION = tuple(
     attempts.c[name]
     for name in (
         *("attempt_id", "decision_id", "tenant_id", "team_id", "key_id", "kind", "stage", "model"),
@@ -65,7 +65,7 @@ class Orphans:
     async def attempts(self, writer: WriterRow, limit: int) -> tuple[Reservation, ...]:
         """Some of the attempts of a dead process that have no settlement."""
         query = (
-            select(*_RESERVATION)
+            select(*RESERVATION)
             .outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
             .where(_of(writer, attempts.c.writer_id, attempts.c.opened_us), settlements.c.attempt_id.is_(None))
             .limit(limit)

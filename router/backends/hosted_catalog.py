@@ -5,6 +5,7 @@ A model that the map does not have, or has for nothing, has no known price.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -23,7 +24,10 @@ _RATES: Mapping[Meter, str] = {
     "cached_input": "cache_read_input_token_cost",
     "cache_write": "cache_creation_input_token_cost",
     "reasoning": "output_cost_per_reasoning_token",
+    "audio_input": "input_cost_per_audio_token",
+    "audio_output": "output_cost_per_audio_token",
 }
+_BAND = re.compile(r"^(?P<field>.+_cost_per_token|.+_token_cost)_above_(?P<thousands>\d+)k_tokens$")
 _MILLION = Decimal(1_000_000)
 
 
@@ -87,7 +91,22 @@ def _price(name: str, entry: Mapping[str, Any]) -> Price | None:
     }
     if "input" not in rates or "output" not in rates or not any(rates.values()):
         return None
-    return Price(model=name, rates=rates, source=f"litellm's map: {entry.get('source') or 'no source given'}")
+    bands = _bands(entry)
+    return Price(
+        model=name, rates=rates, bands=bands, source=f"litellm's map: {entry.get('source') or 'no source given'}"
+    )
+
+
+def _bands(entry: Mapping[str, Any]) -> dict[int, dict[Meter, Decimal]]:
+    meters = {field: meter for meter, field in _RATES.items()}
+    bands: dict[int, dict[Meter, Decimal]] = {}
+    for field, value in entry.items():
+        found = _BAND.match(field)
+        meter = meters.get(found["field"]) if found else None
+        if found is not None and meter is not None and _is_rate(value):
+            rate = (Decimal(value) * _MILLION).normalize()
+            bands.setdefault(int(found["thousands"]) * 1000, {})[meter] = rate
+    return bands
 
 
 def _is_rate(value: object) -> bool:

@@ -64,13 +64,17 @@ def read_answer(model: str, body: Mapping[str, Any]) -> Answer:
 def read_usage(usage: Any, source: UsageSource = "provider") -> Usage | None:
     """The counts of a usage object; None where it is missing or cannot be right, so that it is never billed as zero.
 
-    Cached tokens stand in ``prompt_tokens_details.cached_tokens`` (OpenAI), ``prompt_cache_hit_tokens`` (DeepSeek) or
+    It comes out as OpenAI counts: cached tokens within the prompt, also where they were told beside it. They stand in
+    ``prompt_tokens_details.cached_tokens`` (OpenAI), ``prompt_cache_hit_tokens`` (DeepSeek) or
     ``cache_read_input_tokens`` (Anthropic's word). Some upstreams count reasoning beside the completion; where the
     total tells so, it is added.
     """
     if not isinstance(usage, Mapping):
         return None
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    prompt, completion = (
+        _whole(usage, "prompt_tokens", "input_tokens"),
+        _whole(usage, "completion_tokens", "output_tokens"),
+    )
     details, produced = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     cached = _first(
         details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cache_read_input_tokens")
@@ -83,7 +87,10 @@ def read_usage(usage: Any, source: UsageSource = "provider") -> Usage | None:
     reasoning = _first(produced.get("reasoning_tokens"), usage.get("reasoning_tokens"))
     if prompt is not None and completion is not None and usage.get("total_tokens") == prompt + completion + reasoning:
         completion += reasoning
-    if not prompt or completion is None or cached + written > prompt or reasoning > completion:
+    if prompt is not None and _stand_beside(usage, prompt, completion or 0, cached + written):
+        prompt += cached + written
+    heard, spoken = _first(details.get("audio_tokens")), _first(produced.get("audio_tokens"))
+    if not prompt or completion is None or cached + written + heard > prompt or reasoning + spoken > completion:
         _log.warning("usage cannot be right, so it counts as unknown: %.300r", usage)
         return None
     return Usage(
@@ -92,8 +99,25 @@ def read_usage(usage: Any, source: UsageSource = "provider") -> Usage | None:
         cached_prompt_tokens=cached,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
+        audio_prompt_tokens=heard,
+        audio_completion_tokens=spoken,
         source=source,
     )
+
+
+def _whole(usage: Mapping[str, Any], name: str, anthropic: str) -> int | None:
+    return _count(usage.get(name) if name in usage else usage.get(anthropic))
+
+
+def _stand_beside(usage: Mapping[str, Any], prompt: int, completion: int, cached: int) -> bool:
+    """Whether cached tokens were counted beside the prompt, as Anthropic does, and not within it, as OpenAI does."""
+    if not cached:
+        return False
+    if "input_tokens" in usage and "prompt_tokens" not in usage:
+        return "input_tokens_details" not in usage  # which is OpenAI's word in its responses
+    told = usage.get("total_tokens")
+    anthropic = "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage
+    return anthropic and (cached > prompt or told == prompt + completion + cached)
 
 
 def _text(content: Any) -> str:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.backends.hosted_catalog import known_price
 from router.errors import PriceError
-from router.pricing import METERS, Meter, Price, PriceBook, price_of, upper_bound_nanousd
+from router.pricing import METERS, PER_PIECE, Meter, Price, PriceBook, price_of, upper_bound_nanousd
 from scorer.answer import Usage
 
 CHANGE = datetime(2024, 10, 1, tzinfo=UTC)
@@ -20,19 +21,24 @@ RATES = st.decimals(0, 200, places=6)
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
     optional: list[Meter] = [m for m in METERS if m not in ("input", "output") and draw(st.booleans())]
-    return Price(model="m", rates={m: draw(RATES) for m in ("input", "output", *optional)})
+    bands = draw(st.dictionaries(st.integers(1, 10**6), st.dictionaries(st.sampled_from(METERS), RATES), max_size=2))
+    return Price(model="m", rates={m: draw(RATES) for m in ("input", "output", *optional)}, bands=bands)
 
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
     prompt, completion = draw(st.integers(0, 10**6)), draw(st.integers(0, 10**6))
     cached = draw(st.integers(0, prompt))
+    written = draw(st.integers(0, prompt - cached))
+    reasoning = draw(st.integers(0, completion))
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_prompt_tokens=cached,
-        cache_write_tokens=draw(st.integers(0, prompt - cached)),
-        reasoning_tokens=draw(st.integers(0, completion)),
+        cache_write_tokens=written,
+        audio_prompt_tokens=draw(st.integers(0, prompt - cached - written)),
+        reasoning_tokens=reasoning,
+        audio_completion_tokens=draw(st.integers(0, completion - reasoning)),
     )
 
 
@@ -49,13 +55,13 @@ def flat(input_rate: str, output_rate: str, cached_rate: str | None = None) -> P
 def test_each_line_is_the_exact_product_rounded_half_even_once(usage: Usage, price: Price) -> None:
     cost = price_of(usage, price)
     for line in cost.lines:
-        unit = 10**9 if line.meter == "request" else 1000
+        unit = 10**9 if line.meter in PER_PIECE else 1000
         assert line.amount_nanousd == round(Fraction(line.rate) * line.quantity * unit)  # Fraction rounds half-even
         assert line.price_version == price.version == cost.price_version
     assert cost.nanousd == sum(line.amount_nanousd for line in cost.lines)
     tokens = {line.meter: line.quantity for line in cost.lines}
-    assert sum(tokens.get(m, 0) for m in ("input", "cached_input", "cache_write")) == usage.prompt_tokens
-    assert sum(tokens.get(m, 0) for m in ("output", "reasoning")) == usage.completion_tokens
+    assert sum(tokens.get(m, 0) for m in ("input", "cached_input", "cache_write", "audio_input")) == usage.prompt_tokens
+    assert sum(tokens.get(m, 0) for m in ("output", "reasoning", "audio_output")) == usage.completion_tokens
 
 
 @given(usages(), prices())
@@ -66,6 +72,23 @@ def test_no_usage_within_the_bound_costs_more_than_the_bound(usage: Usage, price
 @pytest.mark.parametrize(("tokens", "nanousd"), [(1, 0), (2, 1), (3, 2), (5, 2), (7, 4)])
 def test_half_a_nano_dollar_goes_to_the_even_side(tokens: int, nanousd: int) -> None:
     assert price_of(Usage(prompt_tokens=tokens, completion_tokens=0), flat("0.0005", "1")).nanousd == nanousd
+
+
+def test_a_long_context_costs_its_bands_rates_for_all_its_tokens() -> None:
+    rates: dict[Meter, Decimal] = {"input": Decimal(1), "cached_input": Decimal("0.1"), "output": Decimal(5)}
+    price = Price(model="m", rates=rates, bands={200_000: {"input": Decimal(2), "output": Decimal(8)}})
+    short = Usage(prompt_tokens=200_000, completion_tokens=10)
+    assert price_of(short, price).nanousd == 200_000 * 1000 + 10 * 5000
+    long = Usage(prompt_tokens=200_001, cached_prompt_tokens=1, completion_tokens=10)
+    assert price_of(long, price).nanousd == 200_000 * 2000 + 100 + 10 * 8000
+    assert upper_bound_nanousd(200_001, 10, 1, price) >= price_of(long, price).nanousd
+    assert Price.from_entry("m", price.as_json(), "here").version == price.version
+
+
+def test_hosted_models_bring_their_bands() -> None:
+    price = known_price("gemini/gemini-2.5-pro")
+    assert price is not None
+    assert price.at(200_001)["input"] > price.at(200_000)["input"]
 
 
 def test_cached_tokens_are_billed_once() -> None:

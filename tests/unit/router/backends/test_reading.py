@@ -83,6 +83,13 @@ def test_usage_that_cannot_be_right_is_not_passed_on() -> None:
             {"cache_read_input_tokens": 3, "cache_creation_input_tokens": 2},
             {"cached_prompt_tokens": 3, "cache_write_tokens": 2},
         ),
+        (  # counted beside the prompt, as Anthropic does, and as the total says
+            {"cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "total_tokens": 20},
+            {"prompt_tokens": 15, "cached_prompt_tokens": 3, "cache_write_tokens": 2},
+        ),
+        ({"cache_read_input_tokens": 50}, {"prompt_tokens": 60, "cached_prompt_tokens": 50}),
+        ({"prompt_tokens_details": {"audio_tokens": 4}}, {"audio_prompt_tokens": 4}),
+        ({"completion_tokens_details": {"audio_tokens": 4}}, {"audio_completion_tokens": 4}),
         ({"completion_tokens_details": {"reasoning_tokens": 2}}, {"reasoning_tokens": 2}),
         (
             {"completion_tokens_details": {"reasoning_tokens": 30}, "total_tokens": 45},
