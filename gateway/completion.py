@@ -29,7 +29,7 @@ from gateway.upstream_errors import refusal
 from router.backends.backend import Call, Chunk
 from router.calling import Opening
 from router.cascade import Cascade
-from router.outcome import Attempt, Outcome
+from router.outcome import Attempt, Outcome, Verdict
 from router.pacing import under_pressure
 from scorer.answer import Query, Usage
 
@@ -70,6 +70,7 @@ class Decision:
     threshold: float | None = None
     stop_reason: str | None = None
     abstention: str | None = None
+    verdicts: tuple[Verdict, ...] = ()
     spent: Spent | None = None
     dropped: tuple[str, ...] = ()
     pressure: float | None = None
@@ -174,6 +175,7 @@ class Completions:
             live=request.stream,
             fallbacks=choice.fallbacks,
             unlike_rate=choice.unlike_rate,
+            gate=choice.gate,
         )
         try:
             async with aclosing(running) as events:
@@ -297,6 +299,9 @@ class _Page:
 
     async def open(self, opening: Opening) -> None:
         # tiers that cannot serve this request were left out, and count nevertheless
+        if opening.kind != "answer":
+            await self.log.open(opening)
+            return
         await self.log.open(replace(opening, stage=self._choice.tier(opening.model) - 1))
         self.model = opening.model
 
@@ -306,6 +311,7 @@ class _Page:
             self.passing.used_tokens = (self.passing.used_tokens or 0) + counted
         before = self.log.spent.nanousd
         self.log.close(attempt)
+        self._telemetry.verified(self._choice.policy, attempt.verdicts)
         after = self.log.spent.nanousd
         self._telemetry.attempted(attempt, None if before is None or after is None else after - before)
 
@@ -341,6 +347,7 @@ def _completion(
         threshold=answered.threshold,
         stop_reason=outcome.stop_reason,
         abstention=outcome.abstention,
+        verdicts=answered.verdicts,
         spent=page.log.spent,
     )
     return Completion(decision=decision, body=reply.body, usage=reply.usage, live=live)

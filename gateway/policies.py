@@ -12,11 +12,13 @@ from gateway.cache.rules import CacheMode
 from gateway.capabilities import Limits, Needs, needs_of
 from gateway.config.models import hints_of
 from gateway.config.settings import PolicySettings, Settings
+from gateway.config.verifiers import gate_of
 from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
 from router.cascade import AnswerScorer, single
 from router.certificate import Certificate
 from router.errors import StrategyError
 from router.strategy import Strategy
+from router.verifiers.gate import Gate
 from scorer.errors import ScorerError
 from scorer.scoring import Scorer
 
@@ -38,6 +40,7 @@ class Policy:
     cache: CacheMode
     unlike_rate: float = 0.0
     when_unaffordable: WhenUnaffordable = "best_answer"
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class Choice:
     cache: CacheMode
     tiers: tuple[str, ...]
     unlike_rate: float = 0.0  # see router.cascade.AnswerScorer.doubt
+    gate: Gate | None = None
     fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
     when_unaffordable: WhenUnaffordable = "best_answer"
 
@@ -146,6 +150,7 @@ class PolicyBook:
             tiers=tiers,
             unlike_rate=policy.unlike_rate,
             when_unaffordable=policy.when_unaffordable,
+            gate=policy.gate,
         )
 
 
@@ -181,6 +186,7 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
                 cache=written.cache,
                 unlike_rate=written.unlike_rate,
                 when_unaffordable=written.when_unaffordable,
+                gate=gate_of(settings, n, written),
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}

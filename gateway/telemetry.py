@@ -7,6 +7,7 @@ is ever a label or a log field.
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.registry import Collector
 
 from gateway.json_bytes import encode
-from router.outcome import Attempt
+from router.outcome import Attempt, Verdict
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 
@@ -40,6 +41,9 @@ class Telemetry:
             "policy",
             "tier",
             "stop_reason",
+        )
+        self._verdicts = self._counter(
+            "spillway_verdicts", "What verifiers said of answers", "policy", "verifier", "verdict"
         )
         self._abstentions = self._counter(
             "spillway_abstentions", "Requests that no score could be given for, by reason", "policy", "reason"
@@ -74,6 +78,11 @@ class Telemetry:
     def abstained(self, policy: str | None, reason: str) -> None:
         """The scorer abstained. reason : of router.outcome.Abstention."""
         self._abstentions.labels(policy or "", reason).inc()
+
+    def verified(self, policy: str | None, verdicts: Sequence[Verdict]) -> None:
+        """Verifiers spoke of an answer."""
+        for verdict in verdicts:
+            self._verdicts.labels(policy or "", verdict.verifier, verdict.verdict).inc()
 
     def attempted(self, attempt: Attempt, nanousd: int | None) -> None:
         """An upstream call ended. nanousd : its cost, None where its price is not known."""

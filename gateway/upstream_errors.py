@@ -17,6 +17,7 @@ from router.errors import (
     BackendUnavailable,
     BackendUnreachable,
     NotRecorded,
+    VerificationFailed,
 )
 from router.outcome import Outcome
 
@@ -29,6 +30,9 @@ def refusal(outcome: Outcome | None) -> RequestError:
     error = outcome.error if outcome is not None else None
     if isinstance(error, RequestError):  # the ledger would not have it
         return error
+    if isinstance(error, VerificationFailed):
+        said = "Every answer to this request failed a verifier of the policy, which returns none that did."
+        return UpstreamFailed(said, status=502, code="failed_verification", headers=_DO_NOT_RETRY)
     if not isinstance(error, BackendError):
         return UpstreamFailed("No model answered.", status=502, code="upstream_failed", headers=_DO_NOT_RETRY)
     told = _told(error)

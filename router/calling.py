@@ -7,16 +7,16 @@ and both of a hedged pair. Knows turns, tries and races. Knows no score, no thre
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from router.backends.backend import Call, Chunk, Reply
 from router.backends.pool import Pool, Turn
 from router.errors import BackendBroken, BackendError, BackendTimeout
 from router.ids import new_id
-from router.outcome import Attempt, AttemptKind, AttemptState, Cause
+from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
 from router.streaming import says_something
 from scorer.answer import Usage
 
@@ -34,6 +34,7 @@ class Opening:
     deployment: str | None = None
     cause: Cause = "first"
     kind: AttemptKind = "answer"
+    body: Mapping[str, Any] | None = None  # where it is not the request's own
 
 
 class AttemptLog(Protocol):
@@ -64,6 +65,7 @@ class Trial:
     score: float | None = None
     first_token_s: float | None = None
     error: BackendError | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
     def dispatched(self) -> None:
         self.usage = None
@@ -92,6 +94,7 @@ class Trial:
             latency_s=time.monotonic() - self.started,
             first_token_s=self.first_token_s,
             error=self.error,
+            verdicts=self.verdicts,
         )
 
 

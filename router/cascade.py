@@ -13,10 +13,12 @@ from typing import Protocol
 from router.backends.backend import Call, Chunk
 from router.backends.pool import Pool
 from router.calling import Asked, Asking, AttemptLog, Trial, ask
-from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError
-from router.outcome import Abstention, Attempt, AttemptState, Cause, Outcome, StopReason
+from router.consulting import Consulting
+from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError, VerificationFailed
+from router.outcome import Abstention, Attempt, AttemptState, Cause, Outcome, StopReason, failed
 from router.planned import Believer, Course
 from router.strategy import Stage, Strategy
+from router.verifiers.gate import Gate
 from scorer.answer import Answer, Query
 from scorer.errors import ScorerError, UnknownModel
 from scorer.familiarity import Doubt
@@ -59,6 +61,7 @@ class Cascade:
         live: bool,
         fallbacks: Sequence[str] = (),
         unlike_rate: float = 0.0,
+        gate: Gate | None = None,
     ) -> AsyncGenerator[Chunk | Outcome]:
         """Chunks of a live stream, if any, then exactly one Outcome, also where nobody answers.
 
@@ -70,13 +73,15 @@ class Cascade:
 
         unlike_rate : see ``AnswerScorer.doubt``; a query that is doubted goes straight to the safe model.
 
+        gate : verifiers. What they fail is never accepted; an answer is then whole before the client sees any of it.
+
         A call that fails is an attempt that never passes. Without a score (no scorer, a scorer that fails, several
         choices in one reply, which no score covers) the safe model answers. Where the log refuses to open an attempt,
         the best answer so far stands. If the caller cancels or closes the generator, it hangs up on the upstream and
         the attempt under way is closed as "cancelled"; there is no Outcome then.
         """
         run = _Run(query=query, call=call, strategy=strategy, scorer=scorer, log=log, live=live)
-        run.unlike_rate = unlike_rate
+        run.unlike_rate, run.gate, run.pools = unlike_rate, gate, self._pools
         named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model, *fallbacks])
         missing = [model for model in named if model not in self._pools]
         if missing:
@@ -126,6 +131,8 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
     unlike_rate: float = 0.0
+    gate: Gate | None = None
+    pools: Mapping[str, Pool] = field(default_factory=dict)
     abstention: Abstention | None = None
     sent: bool = False  # the client has seen a chunk
     stopped: bool = False  # no further call may be made
@@ -153,7 +160,8 @@ class _Run:
             if self.abstained:
                 break
             yield place, stage
-        if self.abstained and self._of_safe_model() is None:
+        unverified = not self.settled and any(attempt.failed_verification for attempt in self.attempts)
+        if (self.abstained or unverified) and self._of_safe_model() is None:
             models = [stage.model for stage in stages]
             safe = self.strategy.safe_model
             yield models.index(safe) if safe in models else len(models), Stage(model=safe)
@@ -218,7 +226,7 @@ class _Run:
             place=place,
             threshold=stage.threshold,
             call=self.call,
-            live=self.live and stage.threshold is None and self.strategy.kind != "cascade_route",
+            live=self._watched(stage),
             ends=None if self.call.timeout_s is None else self.started + self.call.timeout_s,
             log=self.log,
             judge=self._judge,
@@ -232,8 +240,24 @@ class _Run:
         self.error = asked.error or self.error
         self.stopped = self.stopped or asked.refused
 
+    def _watched(self, stage: Stage) -> bool:
+        """Whether the client may see a stage's answer before it is whole: nothing about it is to be decided then."""
+        judged = stage.threshold is not None or self.strategy.kind == "cascade_route" or self.gate is not None
+        return self.live and not judged
+
     async def _judge(self, trial: Trial) -> None:
+        if self.gate is None or trial.reply is None:
+            trial.state = self._judged(trial)
+            return
+        left_s = None if self.call.timeout_s is None else self.started + self.call.timeout_s - time.monotonic()
+        asking = Consulting(self.pools, self.log, place=trial.opening.stage, request_id=self.call.request_id)
+        trial.verdicts = await self.gate.check(self.query, trial.reply.answer, asking.ask, left_s)
+        if self.strategy.plan is None and self.gate.accepts(trial.verdicts):
+            trial.state = "accepted"
+            return
         trial.state = self._judged(trial)
+        if failed(trial.verdicts):
+            trial.state = "rejected"
 
     def _closed(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -289,6 +313,8 @@ class _Run:
     def outcome(self) -> Outcome:
         """How it ended, from the attempts that were made."""
         answered, reason = self._answered()
+        if self.gate is not None and (answered is None or answered.failed_verification):
+            answered, reason = self._unverified(self.gate)
         return Outcome(
             query_id=self.query.id,
             strategy_id=self.strategy.id,
@@ -299,6 +325,19 @@ class _Run:
             abstention=self.abstention if reason == "scorer_abstained" else None,
             error=None if answered is not None and answered.state == "accepted" else self.error,
         )
+
+    def _unverified(self, gate: Gate) -> tuple[Attempt | None, StopReason]:
+        """Where the answer failed a verifier: the best scored one that failed none, else the last one, or none."""
+        replied = [attempt for attempt in self.attempts if attempt.reply is not None]
+        sound = [attempt for attempt in replied if not attempt.failed_verification and attempt.score is not None]
+        if sound:
+            return max(sound, key=lambda attempt: attempt.score or 0.0), "best_so_far"
+        if not replied:
+            return None, "failed"
+        if gate.refuses:
+            self.error = VerificationFailed("every answer failed a verifier of the policy")
+            return None, "failed"
+        return replied[-1], "failed_verification"
 
     def _answered(self) -> tuple[Attempt | None, StopReason]:
         accepted = self._accepted()

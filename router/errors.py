@@ -104,3 +104,11 @@ class BackendNonsense(BackendError):
 
 class NotRecorded(BackendError):
     """A recorded backend has no answer to this query."""
+
+
+class VerifierError(RouterError):
+    """A verifier cannot be made of what was configured."""
+
+
+class VerificationFailed(RouterError):
+    """Every answer that there is failed a verifier, and the policy returns none that did."""

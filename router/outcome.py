@@ -3,7 +3,7 @@
 Knows counts, scores and times. Knows no price: the ledger puts money to an attempt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ StopReason = Literal[
     "best_seen",  # a plan stopped: of the answers that were paid for, an earlier one is believed in most
     "best_so_far",  # the last stage failed or fell short: the best scored answer that was already paid for
     "scorer_abstained",  # no score could be given: the safe model answers
+    "failed_verification",  # a verifier failed every answer that there is; one is returned all the same
     "fallback",  # no stage could be called with success: a model outside the strategy answers
     "budget_exhausted",  # the next stage was not affordable: the best answer that was already paid for
     "failed",  # nobody answers
@@ -70,6 +71,11 @@ class Verdict:
         return {**asdict(self), "latency_s": round(self.latency_s, 6)}
 
 
+def failed(verdicts: Sequence[Verdict]) -> bool:
+    """Whether a verifier said that an answer will not do."""
+    return any(verdict.verdict == "fail" for verdict in verdicts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One call of one model, from its reservation to its end. Exactly one per opening of the log.
@@ -97,7 +103,7 @@ class Attempt:
     @property
     def failed_verification(self) -> bool:
         """Whether a verifier said that this answer will not do."""
-        return any(verdict.verdict == "fail" for verdict in self.verdicts)
+        return failed(self.verdicts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,7 @@ class Familiarity:
     oddities: Floats
     own: Mapping[str, float]
     seen: frozenset[str]
+    usual: NDArray[np.bool_]  # (BUCKETS,) word pairs of at least half of them: their template, where they have one
 
     @classmethod
     def fit(cls, queries: Sequence[Query], hashes: Sequence[str], sources: Sequence[str]) -> Self:
@@ -144,6 +145,7 @@ class Familiarity:
             pairs=pairs,
             lengths=np.array([chars.min(), chars.max()]),
             scale=scale,
+            usual=usual,
             oddities=np.sort(oddities),
             own=dict(zip(hashes, oddities.tolist(), strict=True)),
             seen=frozenset().union(*(_kinds(query, w) for query, w in zip(queries, wordings, strict=True))),
@@ -182,7 +184,7 @@ class Familiarity:
 
     def _oddity(self, wording: Wording) -> float:
         known = self.words[wording.words].astype(np.float64), self.pairs[wording.pairs].astype(np.float64)
-        measures = _measures(wording, *known, self.n, _usual(self.pairs, self.n))
+        measures = _measures(wording, *known, self.n, self.usual)
         return float(self.scale.oddity(measures[None, :])[0])
 
     def _doubt(self, odd: float, rate: float) -> Doubt | None:
@@ -213,9 +215,10 @@ class Familiarity:
     def load(cls, data: bytes) -> Self:
         """Read what ``dump`` wrote. Raises ValueError, KeyError and the like where it is something else."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            own = arrays["own"].astype(np.float64)
+            own, n = arrays["own"].astype(np.float64), int(arrays["n"])
             return cls(
-                n=int(arrays["n"]),
+                n=n,
+                usual=_usual(arrays["pairs"], n),
                 words=arrays["words"].astype(np.uint32),
                 pairs=arrays["pairs"].astype(np.uint32),
                 lengths=arrays["lengths"].astype(np.float64),
@@ -259,9 +262,8 @@ def _counts(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.uint32]:
     return counts
 
 
-def _usual(pairs: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
-    """Word pairs of at least half of the training queries: their template, where they have one."""
-    return np.flatnonzero(pairs > n / 2)
+def _usual(pairs: NDArray[np.uint32], n: int) -> NDArray[np.bool_]:
+    return np.asarray(pairs > n / 2)
 
 
 def _without(own: Sequence[Wording], wording: Wording, counts: NDArray[np.uint32], name: str) -> Floats:
@@ -273,11 +275,12 @@ def _without(own: Sequence[Wording], wording: Wording, counts: NDArray[np.uint32
     return left
 
 
-def _measures(wording: Wording, words: Floats, pairs: Floats, n: int, usual: NDArray[np.int64]) -> Floats:
+def _measures(wording: Wording, words: Floats, pairs: Floats, n: int, usual: NDArray[np.bool_]) -> Floats:
     """(M,) measures. words, pairs : how many of ``n`` training queries have each of the query's buckets."""
     rare_words, rare_pairs = words[words <= n / 2], pairs[pairs <= n / 2]
     strange, strange_pairs = (words == 0).sum(), (pairs == 0).sum()
-    missing = 1 - np.isin(usual, wording.pairs, assume_unique=True).mean() if len(usual) else 0.0
+    n_usual = int(np.count_nonzero(usual))
+    missing = 1 - np.count_nonzero(usual[wording.pairs]) / n_usual if n_usual else 0.0
     told = (
         -np.log((rare_words + 0.5) / (n + 1)).sum() / (len(rare_words) + 5),
         -np.log((rare_pairs + 0.5) / (n + 1)).sum() / (len(rare_pairs) + 5),

@@ -18,6 +18,7 @@ from gateway.errors import ConfigError, Problem
 
 _SECRET = {"api_key", "extra_headers", "url", "base_url", "token", "secret"}
 _PATTERNS = {
+    "url": "a URL that begins with http:// or https://, without a query or fragment",
     "name": "letters, digits and . _ - (models also : / @ +), beginning with a letter or digit",
     "base_url": "a URL such as http://127.0.0.1:8000/v1, without a query or fragment",
 }

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import Field, IPvAnyNetwork, PrivateAttr, SecretStr
 
 from gateway.config.file import ConfigFile, FieldPath
 from gateway.config.section import HttpUrl, Seconds, Section
@@ -137,6 +137,24 @@ class ModelSettings(Section):
     recorded_model: str | None = Field(default=None, min_length=1)  # the log's own name; default: ``name``
 
 
+class VerifierSettings(Section):
+    """A gate beside the scorer: what it fails is never accepted. Which further fields it has depends on its kind."""
+
+    name: PolicyName
+    kind: Literal["json_schema", "regex", "python", "webhook", "judge"]
+    when_passed: Literal["score", "accept"] = "score"  # leave it to the scorer, or accept without one
+    timeout_s: Seconds = Field(default=5.0, gt=0)
+    schema_file: Path | None = None  # json_schema; default: the request's own response_format
+    pattern: str | None = Field(default=None, min_length=1)  # regex
+    wanted: bool = True  # regex: false fails answers in which the pattern is found
+    entry_point: str | None = Field(default=None, min_length=1)  # python
+    url: HttpUrl | None = None  # webhook
+    secret: SecretStr | None = None  # webhook
+    allowed_networks: tuple[IPvAnyNetwork, ...] = ()  # webhook: may be called although they are not public
+    model: str | None = None  # judge
+    prompt: str | None = Field(default=None, min_length=1)  # judge
+
+
 class PolicySettings(Section):
     """How a request for ``cascade/<name>`` is answered. Without a strategy the safe model answers alone."""
 
@@ -147,6 +165,8 @@ class PolicySettings(Section):
     cache: Literal["deterministic", "all", "off"] = "deterministic"
     unlike_rate: float = Field(default=0.01, ge=0, lt=1)  # of traffic like the training log, doubted; 0: nothing is
     when_unaffordable: Literal["best_answer", "refuse"] = "best_answer"  # where a budget ends a cascade early
+    verifiers: tuple[VerifierSettings, ...] = ()
+    on_failed_verification: Literal["return", "refuse"] = "return"  # where every answer failed one
 
 
 class Settings(Section):

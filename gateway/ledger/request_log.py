@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_cost, reserve, settle
-from gateway.ledger.bounds import CallBound
+from gateway.ledger.bounds import CallBound, call_bound
 from gateway.ledger.entry import (
     CacheStatus,
     MaxCostExceeded,
@@ -84,6 +84,7 @@ class RequestLog:
         """
         now_us = time.time_ns() // 1000
         price = self._prices.price(opening.model, datetime.fromtimestamp(now_us / 1_000_000, UTC))
+        bound = self._bound if opening.body is None else call_bound(opening.body)
         reservation = Reservation(
             attempt_id=opening.attempt_id,
             decision_id=self._record.decision_id,
@@ -98,10 +99,10 @@ class RequestLog:
             team_id=self._record.team_id,
             key_id=self._record.key_id,
             opened_us=now_us,
-            reserved_nanousd=reserve(self._bound, price, self._output_limits.get(opening.model)),
+            reserved_nanousd=reserve(bound, price, self._output_limits.get(opening.model)),
             price=price,
             price_version=None if price is None else price.version,
-            text_bytes=self._bound.text_bytes,
+            text_bytes=bound.text_bytes,
         )
         self._must_fit(reservation)
         await self._intake.reserve(reservation)
@@ -185,7 +186,7 @@ class RequestLog:
             return None, None
         usage = cached_usage
         for reservation, settlement in self._settled:
-            answers = settlement.state in ("accepted", "rejected")
+            answers = settlement.state in ("accepted", "rejected") and reservation.kind == "answer"
             if answers and reservation.model == model and settlement.amount_nanousd is not None:
                 return settlement.amount_nanousd, "observed"
             if answered is not None and answered.id == settlement.attempt_id:

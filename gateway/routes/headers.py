@@ -39,6 +39,7 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "threshold": decision.threshold,
         "stop_reason": decision.stop_reason,
         "abstained": decision.abstention,
+        "verifiers": ", ".join(f"{each.verifier}={each.verdict}" for each in decision.verdicts) or None,
         "cache": decision.cache,
         "cost_usd": decision.spent.usd if decision.spent else None,
         "pressure": decision.pressure,

@@ -38,7 +38,7 @@ _SCRIPTS = (
 _STARTS = tuple(start for start, _ in _SCRIPTS)
 SCRIPTS = tuple(sorted({script for _, script in _SCRIPTS}))
 
-_buckets: dict[str, int] = {}  # of the tokens seen last; what a token hashes to never changes
+_buckets: dict[str, int] = {}  # codes of the tokens seen last, never 0; what a token hashes to never changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,8 @@ def read_wording(messages: Sequence[Message]) -> Wording:
     full = "\n".join(content_text(message.get("content")) for message in messages)
     text = full if len(full) <= _LONGEST else full[: _LONGEST // 2] + "\n" + full[-_LONGEST // 2 :]
     tokens = _TOKEN.findall(text.casefold())
-    ids = np.fromiter(map(_bucket, tokens), dtype=np.int64, count=len(tokens))
-    worded = np.fromiter((len(token) > 1 and not token.isdigit() for token in tokens), np.bool_, len(tokens))
+    codes = np.array([_buckets.get(token) or _code(token) for token in tokens], dtype=np.int64)
+    ids, worded = codes >> 1, (codes & 1).astype(np.bool_)
     raw = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
     counts = _BYTES @ np.bincount(raw, minlength=256)
     return Wording(
@@ -78,16 +78,14 @@ def read_wording(messages: Sequence[Message]) -> Wording:
     )
 
 
-def _bucket(token: str) -> int:
-    """Numbers are all alike: what a query asks about is not told by them."""
-    bucket = _buckets.get(token)
-    if bucket is None:
-        said = "0" if token.isdigit() else token
-        bucket = zlib.crc32(said.encode("utf-8", "replace")) % BUCKETS
-        if len(_buckets) >= _MOST_KEPT:
-            _buckets.clear()
-        _buckets[token] = bucket
-    return bucket
+def _code(token: str) -> int:
+    """Twice the token's bucket, plus 1 for a word. Numbers are all alike: what a query is about is not told by them."""
+    number = token.isdigit()
+    bucket = zlib.crc32(("0" if number else token).encode("utf-8", "replace")) % (BUCKETS - 1) + 1
+    if len(_buckets) >= _MOST_KEPT:
+        _buckets.clear()
+    _buckets[token] = code = 2 * bucket + (len(token) > 1 and not number)
+    return code
 
 
 def _scripts(text: str) -> dict[str, float]:

@@ -1,0 +1,56 @@
+"""One call of a model for the request's own purposes, not for its client: reserved, made, settled, once.
+
+Knows pools and logs. It is not tried again: who consults can do without the answer.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from router.backends.backend import Call, Reply
+from router.backends.pool import Pool
+from router.calling import AttemptLog, Opening, Trial
+from router.errors import BackendError
+from router.ids import new_id
+
+
+class Consulting:
+    """Asks judges on behalf of one request. Raises what the call or the log raises; every attempt is closed once."""
+
+    def __init__(self, pools: Mapping[str, Pool], log: AttemptLog, *, place: int, request_id: str) -> None:
+        self._pools, self._log, self._place, self._request_id = pools, log, place, request_id
+
+    async def ask(self, model: str, body: Mapping[str, Any], timeout_s: float) -> Reply:
+        """One call, as an attempt of its own."""
+        pool = self._pools[model]
+        turn = await pool.turn(timeout_s=timeout_s)
+        opening = Opening(
+            attempt_id=new_id("att"),
+            stage=self._place,
+            model=model,
+            deployment=turn.deployment.name if len(pool.deployments) > 1 else None,
+            kind="judge",
+            body=body,
+        )
+        trial = Trial(opening=opening, threshold=None)
+        try:
+            await self._log.open(opening)
+        except Exception:  # refused: it is not open
+            turn.end()
+            raise
+        except BaseException:  # cancelled while opening: it may be open
+            turn.end()
+            self._log.close(trial.closed())
+            raise
+        try:
+            trial.dispatched()
+            call = Call(request_id=self._request_id, body=body, timeout_s=timeout_s)
+            reply = await turn.deployment.backend.complete(call)
+            trial.replied(reply)
+            trial.state = "accepted"
+        except BackendError as error:
+            trial.failed(error)
+            raise
+        finally:
+            turn.end(trial.error, alive=trial.reply is not None, timeout_s=timeout_s)
+            self._log.close(trial.closed())
+        return reply
