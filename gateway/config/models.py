@@ -120,4 +120,5 @@ def _spec(settings: Settings, model: ModelSettings, deployment: DeploymentSettin
         logs=tuple(settings.locate(path) for path in model.log),
         recorded_model=model.recorded_model,
         hints=hints_of(model),
+        output_limit=model.max_output_tokens,
     )

@@ -1,6 +1,6 @@
 """A backend that is told nothing which its upstream has no word for.
 
-Knows which hints an upstream understands, and OpenAI's own name for the output limit. Knows no transport.
+Knows which hints an upstream understands, its output limit, and OpenAI's own name for that. Knows no transport.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -30,11 +30,20 @@ def expressible(kind: str, upstream_model: str | None, said: frozenset[str] | No
 class Expressing:
     """The backend it is given, called without the hints that its upstream does not understand.
 
+    output_limit : the model's documented one, sent where a request has none: a bound of the cost, and kept upstream.
     renames_limit : ``max_tokens`` is sent as ``max_completion_tokens``, which is all that some of OpenAI's models take.
     """
 
-    def __init__(self, backend: Backend, hints: frozenset[Hint], *, renames_limit: bool = False) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        hints: frozenset[Hint],
+        *,
+        renames_limit: bool = False,
+        output_limit: int | None = None,
+    ) -> None:
         self._backend, self._hints, self._renames_limit = backend, hints, renames_limit
+        self._output_limit = output_limit
 
     @property
     def model(self) -> str:
@@ -53,6 +62,9 @@ class Expressing:
 
     def _expressed(self, call: Call) -> Call:
         body, _ = without_hints(call.body, self._hints)
+        said = any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens"))
+        if self._output_limit is not None and not said:
+            body = {**body, "max_tokens": self._output_limit}
         if self._renames_limit and "max_tokens" in body:
             body = _renamed(body)
         return call if body is call.body else replace(call, body=body)
