@@ -4,7 +4,7 @@ Knows what is made of what and in which order it begins and ends. Knows how noth
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -35,8 +35,10 @@ from gateway.routes.endpoint import completion_routes
 from gateway.routes.health import health_router
 from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
+from gateway.runtime_metrics import RuntimeMetrics
 from gateway.telemetry import Telemetry
 from gateway.tenants import Tenants
+from router.backends.pool import Pool
 from router.cascade import AnswerScorer, Cascade
 from scorer.scoring import Scorer
 
@@ -54,7 +56,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     database = Database(settings.database_url)
     tenants = Tenants(settings, database)
     ledger = _ledger(settings, database, tenants)
-    telemetry = _telemetry(ledger, tenants)
+    telemetry = _telemetry(ledger, tenants, lambda: pools)
     authenticator = Authenticator(tenants.keys)
     sessions = Sessions(lambda: database.installation_secret("dashboard"))
     serving: list[Completions] = []  # empty until the lifespan has begun and after it has ended
@@ -120,8 +122,9 @@ def _ledger(settings: Settings, database: Database, tenants: Tenants) -> LedgerW
     )
 
 
-def _telemetry(ledger: LedgerWriter, tenants: Tenants) -> Telemetry:
+def _telemetry(ledger: LedgerWriter, tenants: Tenants, pools: Callable[[], Mapping[str, Pool]]) -> Telemetry:
     telemetry = Telemetry()
+    telemetry.register(RuntimeMetrics(pools))
     telemetry.register(LedgerMetrics(ledger))
     telemetry.register(tenants.metrics)
     return telemetry

@@ -312,7 +312,8 @@ class _Runner:
     async def _call(self) -> None:
         self._trial.dispatched()
         self._timeout_s = self._asking.left_s()
-        call = replace(self._asking.call, timeout_s=self._timeout_s)
+        attempt_id = self._trial.opening.attempt_id
+        call = replace(self._asking.call, timeout_s=self._timeout_s, attempt_id=attempt_id)
         backend = self._turn.deployment.backend
         if self._asking.live:
             self._stream = backend.stream(call)

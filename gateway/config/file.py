@@ -59,7 +59,10 @@ def read_config(path: Path, *, env: Mapping[str, str] | None = None, need_env: b
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([file.problem((), f"cannot be read as UTF-8 text: {error}")]) from None
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:  # a character that YAML does not know
+        raise ConfigError([file.problem((), f"is not YAML: {' '.join(str(error).split())}")]) from None
     try:
         root = loader.get_single_node()
         reader = _Reader(file, loader, os.environ if env is None else env, need_env)
@@ -68,6 +71,8 @@ def read_config(path: Path, *, env: Mapping[str, str] | None = None, need_env: b
         raise ConfigError([_broken(file, error)]) from None
     except yaml.YAMLError as error:
         raise ConfigError([file.problem((), f"is not YAML: {error}")]) from None
+    except RecursionError:
+        raise ConfigError([file.problem((), "is nested too deeply")]) from None
     finally:
         loader.dispose()
     if reader.problems:
@@ -127,7 +132,14 @@ class _Reader:
         self.file.written[where] = node.value
         if "${" in node.value:
             return _VARIABLE.sub(lambda match: self._variable(match, where), node.value)
-        return self.loader.construct_object(node)
+        try:
+            return self.loader.construct_object(node)
+        except yaml.MarkedYAMLError:
+            raise
+        except Exception:  # noqa: BLE001  whatever YAML's own readings of dates and numbers stumble on
+            kind = str(node.tag).rpartition(":")[2]
+            self.problems.append(self.file.problem(where, f"cannot be read as {kind}; put it in quotes"))
+            return None
 
     def _variable(self, match: re.Match[str], where: FieldPath) -> str:
         if match[0] == "$$":

@@ -16,12 +16,14 @@ class Call:
 
     body : the client's chat-completions body in OpenAI's wire format, unknown fields included, without ``model``,
         ``stream`` and ``stream_options``, which are the backend's own business.
+    attempt_id : the attempt that this call is, told upstream so that bills can be compared call by call.
     affinity : calls of one affinity had better go to one deployment, whose prompt cache knows what they share.
     """
 
     request_id: str
     body: Mapping[str, Any]
     timeout_s: float | None = None  # None: the backend's own
+    attempt_id: str | None = None
     affinity: str | None = None
 
 

@@ -107,6 +107,8 @@ class OpenAICompatible:
             "x-request-id": call.request_id,
             "x-request-timeout": f"{total_s:.3f}",
         }
+        if call.attempt_id is not None:
+            headers["x-spillway-attempt"] = call.attempt_id
         exchange = await self._upstream.post(payload, headers, limits)
         if not 200 <= exchange.status < 300:
             try:

@@ -2,12 +2,8 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -15,55 +11,11 @@ import pytest
 
 from gateway.database import Database, DatabaseUnavailable
 from gateway.ledger.writer import LedgerWriter
+from tests.gateway_process import refused, served, spillway, stuttering
 from tests.gateway_server import HELLO, OBSERVING, models, serving, written
-from tests.upstream import BadUpstream, Exchange, answer, hang, status
-from tests.wire import chunk_of, event
+from tests.upstream import BadUpstream, answer, hang, status
 
 ANONYMOUS = "auth: {required: false}\n"
-
-
-def spillway(*arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """The command, run to its end."""
-    command = [sys.executable, "-m", "gateway.cli", *arguments]
-    clean = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_HOST"))}
-    root = Path(__file__).resolve().parents[2]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=clean | {"PYTHONPATH": str(root)} | dict(env or {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`spillway serve` as a process of its own, and its URL."""
-    root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.cli", "serve", "--port", "0"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        url = ""
-        for line in process.stderr:
-            message = json.loads(line)["message"]
-            url = message.removeprefix("serving on ") if message.startswith("serving on ") else url
-            if message == "Application startup complete.":
-                break
-        else:
-            raise AssertionError(f"it ended with {process.wait()}")
-        yield process, url
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 async def test_health_readiness_and_metrics_need_no_key_and_call_no_model(tmp_path: Path) -> None:
@@ -185,7 +137,7 @@ async def test_a_request_under_way_is_completed_after_sigterm(tmp_path: Path) ->
                     lines = response.aiter_lines()
                     assert "hello" in await anext(lines)
                     process.send_signal(signal.SIGTERM)
-                    await _refused(url)
+                    await refused(url)
                     carry_on.set()
                     rest = [line async for line in lines if line]
             assert rest[-1] == "data: [DONE]"
@@ -214,35 +166,6 @@ async def test_a_request_that_a_stop_cannot_wait_for_is_told_so_and_settled(tmp_
 
     spend = json.loads(spillway("spend", "--json", folder=tmp_path).stdout)
     assert (spend["total"]["cancelled"], spend["total"]["open"]) == (1, 0)
-
-
-@asynccontextmanager
-async def stuttering() -> AsyncIterator[tuple[BadUpstream, asyncio.Event]]:
-    """An upstream that says one word and the rest when it is told to."""
-    carry_on = asyncio.Event()
-
-    async def behave(exchange: Exchange) -> None:
-        await exchange.head(200, {"content-type": "text/event-stream"})
-        await exchange.send(event(chunk_of({"role": "assistant", "content": "hello"})))
-        await carry_on.wait()
-        await exchange.send(event(chunk_of({}, finish_reason="stop")) + b"data: [DONE]\n\n")
-        await exchange.end()
-
-    async with BadUpstream() as upstream:
-        upstream.will(behave)
-        yield upstream, carry_on
-
-
-async def _refused(url: str) -> None:
-    """Return once new connections are refused."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError:
-            return
-        writer.close()
-        await asyncio.sleep(0.01)  # until the signal has been heard
 
 
 def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""The gateway as a process of its own, for tests of starting, stopping and the command line."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from tests.upstream import BadUpstream, Exchange
+from tests.wire import chunk_of, event
+
+
+def spillway(*arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end."""
+    command = [sys.executable, "-m", "gateway.cli", *arguments]
+    clean = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_HOST"))}
+    root = Path(__file__).resolve().parents[1]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=clean | {"PYTHONPATH": str(root)} | dict(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`spillway serve` as a process of its own, and its URL."""
+    root = Path(__file__).resolve().parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "serve", "--port", "0"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        url = ""
+        for line in process.stderr:
+            message = json.loads(line)["message"]
+            url = message.removeprefix("serving on ") if message.startswith("serving on ") else url
+            if message == "Application startup complete.":
+                break
+        else:
+            raise AssertionError(f"it ended with {process.wait()}")
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@asynccontextmanager
+async def stuttering() -> AsyncIterator[tuple[BadUpstream, asyncio.Event]]:
+    """An upstream that says one word and the rest when it is told to."""
+    carry_on = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.head(200, {"content-type": "text/event-stream"})
+        await exchange.send(event(chunk_of({"role": "assistant", "content": "hello"})))
+        await carry_on.wait()
+        await exchange.send(event(chunk_of({}, finish_reason="stop")) + b"data: [DONE]\n\n")
+        await exchange.end()
+
+    async with BadUpstream() as upstream:
+        upstream.will(behave)
+        yield upstream, carry_on
+
+
+async def refused(url: str) -> None:
+    """Return once new connections are refused."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            return
+        writer.close()
+        await asyncio.sleep(0.01)  # until the signal has been heard

@@ -1,0 +1,43 @@
+"""SIGTERM under load: nothing that was begun is cut, nothing new is begun, and the exit is a clean one."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.gateway_process import refused, served, spillway, stuttering
+from tests.gateway_server import HELLO, OBSERVING, models, written
+
+STREAMS = 50
+
+
+async def test_fifty_streams_under_way_complete_after_sigterm(tmp_path: Path) -> None:
+    async with stuttering() as (upstream, carry_on):
+        written(tmp_path, models(large=upstream.base_url), OBSERVING, "auth: {required: false}\n")
+        with served(tmp_path) as (process, url):
+            limits = httpx.Limits(max_connections=STREAMS)
+            async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
+                begun = asyncio.Semaphore(0)
+
+                async def listen() -> str:
+                    body = {"model": "auto", "messages": HELLO, "stream": True}
+                    async with http.stream("POST", "/v1/chat/completions", json=body) as response:
+                        lines = response.aiter_lines()
+                        assert "hello" in await anext(lines)
+                        begun.release()
+                        return [line async for line in lines if line][-1]
+
+                listening = [asyncio.create_task(listen()) for _ in range(STREAMS)]
+                for _ in range(STREAMS):
+                    await begun.acquire()
+                process.send_signal(signal.SIGTERM)
+                await refused(url)
+                assert process.poll() is None
+                carry_on.set()
+                assert await asyncio.gather(*listening) == ["data: [DONE]"] * STREAMS
+            assert process.wait(timeout=60) == 0
+
+    spend = json.loads(spillway("spend", "--json", folder=tmp_path).stdout)
+    assert (spend["total"]["accepted"], spend["total"]["open"]) == (STREAMS, 0)
