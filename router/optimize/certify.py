@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from router.certificate import Certificate, Promise, Test, assumptions, mark
 from router.errors import NotCertified
 from router.optimize.columns import columns
+from router.optimize.floors import carried, raised
 from router.optimize.parts import Parts
-from router.optimize.path import steps, trials
+from router.optimize.path import steps
 from router.optimize.simulate import Chain
 from router.optimize.table import LogScorer, ScoreTable
 from router.optimize.verdict import judge
@@ -59,13 +60,16 @@ def certify(
     table = ScoreTable.build(parts.calibration, scorer, prices, only_scored=False)
     (chain, reference), placing = columns(strategy, table), columns(strategy, selection)
     thresholds = tuple(stage.threshold for stage in strategy.stages if stage.threshold is not None)
-    path = steps(selection, placing[0], thresholds)
-    before = trials(selection, placing[0], path, promise.kind, placing[1])
-    done = trials(table, chain, path, promise.kind, reference)
+    if strategy.plan is None:
+        path = [_at(strategy, row) for row in steps(selection, placing[0], thresholds).tolist()]
+    else:
+        path = raised(selection, strategy)
+    before = carried(selection, path, promise.kind, placing[1])
+    done = carried(table, path, promise.kind, reference)
     binary = _binary(table.quality[:, [*chain, reference]], selection.quality[:, [*placing[0], placing[1]]])
     test = _test(promise, binary)
     verdict = judge(before, done, promise, test)
-    bare = _at(strategy, path[verdict.step].tolist())
+    bare = path[verdict.step]
     certificate = Certificate(
         promise=promise,
         controlled=promise.in_words(strategy.reference_model, fractional=not binary),
@@ -100,10 +104,9 @@ def certify(
 def _check(strategy: Strategy, scorer: LogScorer, promise: Promise) -> None:
     strategy.check()
     strategy.check_scorer(scorer.version)
-    if promise.kind == "wrong_accepted" and not strategy.needs_scorer:
-        raise NotCertified(
-            f"strategy {strategy.id} is a single model: it judges no answer, so none is wrongly accepted"
-        )
+    judges = strategy.needs_scorer and (strategy.plan is None or bool(strategy.plan.values))
+    if promise.kind == "wrong_accepted" and not judges:
+        raise NotCertified(f"strategy {strategy.id} judges no answer, so none is wrongly accepted")
 
 
 def data_sha256(table: ScoreTable, chain: Chain, reference: int) -> str:

@@ -127,3 +127,15 @@ def test_conformal_losses_are_within_alpha_in_expectation() -> None:
     spread = 3 * np.std(found) / math.sqrt(len(found))
     assert np.mean(found) <= alpha + spread
     assert np.mean(found) >= alpha - 2 / n - spread  # nor is it needlessly strict
+
+
+@pytest.mark.parametrize("risk", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("n", [40, 400])
+def test_at_the_boundary_the_false_certificates_of_ten_thousand_draws_are_at_most_delta(risk: float, n: int) -> None:
+    """The true risk is alpha itself: the hardest case. Tolerance: three standard errors of the share of draws."""
+    draws, delta = 10_000, 0.1
+    errors = np.random.default_rng(n).binomial(n, risk, draws)
+    certified = np.mean([binomial_p_value(int(seen), n, risk) <= delta for seen in errors])
+    missed = np.mean([binomial_upper_bound(int(seen), n, delta) < risk for seen in errors])
+    assert certified <= delta + 3 * math.sqrt(delta * (1 - delta) / draws)
+    assert missed <= delta + 3 * math.sqrt(delta * (1 - delta) / draws)
