@@ -51,6 +51,8 @@ class ReplayReport:
     oracle : calls the cheapest of the models that answer a query best; no scorer can do better with one call.
     cheapest_equal : the cheapest single model whose quality is not significantly below the reference's here.
     saving_against_equal : share of *its* cost.
+    unlike : how many of the queries are unlike the scorer's training queries at the usual rate: live, the safe model
+        would answer these, which is not played here.
     trained_on, chosen_on : how many of the queries the scorer was trained on, the strategy was chosen on.
     """
 
@@ -72,6 +74,7 @@ class ReplayReport:
     oracle: Baseline
     trained_on: int
     chosen_on: int
+    unlike: int
     warnings: tuple[str, ...]
 
     def to_document(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ def replay(
     equal = _cheapest_equal(table, reference, drawn[:, 3:])
     spent, base_spent = int(played.cost_nanousd.sum()), int(base_cost.sum())
     trained_on = 0 if scorer is None else sum(scorer.trained_on(query_hash) for query_hash in table.query_hashes)
+    unlike = 0 if scorer is None or not strategy.needs_scorer else int(scorer.doubts_log(queries).sum())
     chosen_on = sum(strategy.chosen_on(query_hash) for query_hash in table.query_hashes)
     return ReplayReport(
         strategy={"id": strategy.id, "kind": strategy.kind},
@@ -123,7 +127,8 @@ def replay(
         oracle=_oracle(table),
         trained_on=trained_on,
         chosen_on=chosen_on,
-        warnings=tuple(_warnings(strategy, table.n, trained_on, chosen_on)),
+        unlike=unlike,
+        warnings=tuple(_warnings(strategy, table.n, trained_on, chosen_on, unlike)),
     )
 
 
@@ -174,12 +179,17 @@ def _oracle(table: ScoreTable) -> Baseline:
     return Baseline(model=None, quality=quality, cost_usd_per_1k=int(paid.sum()) / table.n / _USD_PER_1K)
 
 
-def _warnings(strategy: Strategy, n: int, trained_on: int, chosen_on: int) -> list[str]:
+def _warnings(strategy: Strategy, n: int, trained_on: int, chosen_on: int, unlike: int) -> list[str]:
     warnings = []
     if chosen_on:
         warnings.append(
             f"{chosen_on} of {n} queries are among those that strategy {strategy.id} was chosen on: "
             "its quality and saving are flattered there"
+        )
+    if unlike and strategy.needs_scorer:
+        warnings.append(
+            f"{unlike} of {n} queries ({unlike / n:.1%}) are unlike those that the scorer was trained on: live, the "
+            "safe model answers such, unless unlike_rate is 0; here the strategy is played on them"
         )
     if trained_on and strategy.needs_scorer:
         warnings.append(

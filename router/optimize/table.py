@@ -35,6 +35,10 @@ class LogScorer(Protocol):
         """The models whose answers it can score."""
         ...
 
+    def doubts_log(self, queries: Sequence[LoggedQuery], /) -> NDArray[np.bool_]:
+        """(n,) whether a query is unlike the training queries, so that it would not be scored."""
+        ...
+
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str], /) -> NDArray[np.float64]:
         """(n,) calibrated P(good) of one model's answers given those of ``others``; out of fold where trained on."""
         ...

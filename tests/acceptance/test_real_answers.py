@@ -46,7 +46,8 @@ def folder(replay_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     strategy = json.loads((folder / "strategy.json").read_text())
     names = next(read(folder, "dev"))["answers"]
     models = "".join(f"  - {{name: {name}, backend: recorded, log: [{LOG}]}}\n" for name in names)
-    policy = f"{{name: default, safe_model: {strategy['safe_model']}, scorer: scorer, strategy: strategy.json}}"
+    parts = "scorer: scorer, strategy: strategy.json, unlike_rate: 0"
+    policy = f"{{name: default, safe_model: {strategy['safe_model']}, {parts}}}"
     (folder / "spillway.yaml").write_text(f"prices: prices.json\nmodels:\n{models}policies:\n  - {policy}\n")
     return folder
 

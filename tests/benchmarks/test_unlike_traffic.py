@@ -43,9 +43,9 @@ def test_foreign_queries_are_told_from_familiar_ones(replay_data: Path, capsys: 
         known = Familiarity.fit([q for q, _ in train], [str(i) for i in range(len(train))], [g for _, g in train])
         shares = {}
         for other in SETS:
-            began = time.perf_counter()
+            began = time.thread_time()
             shares[other] = float(np.mean([known.doubt(query) is not None for query in dev[other]]))
-            spent.append((time.perf_counter() - began) / len(dev[other]))
+            spent.append((time.thread_time() - began) / len(dev[other]))
         allowed = RATE * (1 - RATE) * (1 / len(train) + 1 / len(dev[name]))
         assert shares[name] <= max(RATE, 1 / len(train)) + 3 * math.sqrt(allowed), name
         shown = [f"**{share:.1%}**" if other == name else f"{share:.0%}" for other, share in shares.items()]
