@@ -26,21 +26,24 @@ _SHAPE = boosted.Shape(trees=150, leaves=8, rows_per_leaf=60, rate=0.04)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """quality, length : one target a model.   calibrators : by model, of quality.   trees : of all models.
+    """words : k targets of quality, then k of log length.   calibrators : of quality.   trees : of all models.
 
     smearing : (k,) mean length over exp of mean log; nan where no length was logged.
     """
 
-    quality: LexicalModel
-    length: LexicalModel
+    words: LexicalModel
     calibrators: tuple[Calibrator, ...]
     trees: QualityModel
     smearing: Floats
 
-    def p_good(self, texts: Sequence[Terms], surface: Features) -> Floats:
-        """(n, k) P(good) of every model's answer to n queries."""
-        raw = self.quality.predict(texts, surface)
-        return self.p_of(raw, surface)
+    def expect(self, texts: Sequence[Terms], surface: Features) -> tuple[Floats, Floats]:
+        """(n, k) P(good) and (n, k) expected completion tokens of every model's answer to n queries.
+
+        Tokens are nan for a model of which no length was logged.
+        """
+        raw = self.words.predict(texts, surface)
+        k = len(self.calibrators)
+        return self.p_of(raw[:, :k], surface), np.exp(np.clip(raw[:, k:], 0.0, 14.0)) * self.smearing
 
     def p_of(self, raw: Floats, surface: Features) -> Floats:
         """(n, k) P(good) from what the regression on words says (n, k)."""
@@ -49,19 +52,6 @@ class Forecast:
         rows, models = np.divmod(np.arange(n * k), k)
         trees = self.trees.logits(_features(raw, surface, rows, models)).reshape(n, k)
         return sigmoid((words + trees) / 2)
-
-    def completion_tokens(self, texts: Sequence[Terms], surface: Features) -> Floats:
-        """(n, k) expected completion tokens of every model's answer to n queries; nan where no length was logged."""
-        tokens: Floats = np.exp(np.clip(self.length.predict(texts, surface), 0.0, 14.0)) * self.smearing
-        return tokens
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
-    """The two regressions on words, before anything is built on them."""
-
-    quality: LexicalModel
-    length: LexicalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +64,13 @@ class Seen:
     log_tokens: Floats
 
 
-def fit(texts: Sequence[Terms], surface: Features, quality: Floats, log_tokens: Floats) -> Raw:
-    """Fit to n queries, labels (n, k) and log completion tokens (n, k), nan where there is none."""
-    return Raw(
-        quality=lexical.fit(texts, surface, quality, penalty=_PENALTY),
-        length=lexical.fit(texts, surface, log_tokens, penalty=_PENALTY),
-    )
+def fit(texts: Sequence[Terms], surface: Features, quality: Floats, log_tokens: Floats) -> LexicalModel:
+    """The regression on words: of labels (n, k) and of log completion tokens (n, k), nan where there is none."""
+    return lexical.fit(texts, surface, np.concatenate([quality, log_tokens], axis=1), penalty=_PENALTY)
 
 
-def finished(raw: Raw, seen: Seen, surface: Features, *, seed: int) -> Forecast:
-    """A forecast from its regressions and from what others like them said of other queries, with surface (n, d)."""
+def finished(words: LexicalModel, seen: Seen, surface: Features, *, seed: int) -> Forecast:
+    """A forecast from its regression and from what others like it said of other queries, with surface (n, d)."""
     k = seen.quality.shape[1]
     calibrators = []
     smearing = np.full(k, np.nan)
@@ -100,9 +87,7 @@ def finished(raw: Raw, seen: Seen, surface: Features, *, seed: int) -> Forecast:
         rows, models = rows[chosen], models[chosen]
     X = _features(seen.said_quality, surface, rows, models)
     trees = boosted.fit(X, seen.quality[rows, models], seed=seed, shape=_SHAPE)
-    return Forecast(
-        quality=raw.quality, length=raw.length, calibrators=tuple(calibrators), trees=trees, smearing=smearing
-    )
+    return Forecast(words=words, calibrators=tuple(calibrators), trees=trees, smearing=smearing)
 
 
 def _features(raw: Floats, surface: Features, rows: NDArray[np.int64], models: NDArray[np.int64]) -> Features:

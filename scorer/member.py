@@ -84,7 +84,7 @@ class Member:
         it would give.
         """
         known = np.broadcast_to(context, table.present.shape) & table.present
-        beliefs = self.forecast.p_good(table.terms, table.query_values)
+        beliefs, _ = self.forecast.expect(table.terms, table.query_values)
         rows, models = np.nonzero(~known & np.asarray(known.any(axis=1))[:, None])
         if self.outlook is not None and len(rows):
             unseen = Samples(rows=rows, models=models, context=known[rows])

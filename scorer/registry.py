@@ -210,28 +210,19 @@ def _head(place: str, files: Mapping[str, bytes]) -> Head:
 
 def _forecast(place: str, files: Mapping[str, bytes]) -> Forecast:
     with np.load(io.BytesIO(files[f"{place}/forecast.npz"]), allow_pickle=False) as arrays:
-        models = {
-            kind: LexicalModel(**{field.name: arrays[f"{kind}_{field.name}"] for field in fields(LexicalModel)})
-            for kind in ("quality", "length")
-        }
+        words = LexicalModel(**{field.name: arrays[field.name] for field in fields(LexicalModel)})
         smearing = arrays["smearing"]
-    calibrators = tuple(Calibrator.from_json(data) for data in orjson.loads(files[f"{place}/forecast.json"]))
     return Forecast(
-        quality=models["quality"],
-        length=models["length"],
-        calibrators=calibrators,
+        words=words,
+        calibrators=tuple(Calibrator.from_json(data) for data in orjson.loads(files[f"{place}/forecast.json"])),
         trees=boosted.load(files[f"{place}/forecast.model"]),
         smearing=smearing,
     )
 
 
 def _forecast_dumped(forecast: Forecast) -> bytes:
-    arrays = {
-        f"{kind}_{field.name}": getattr(model, field.name)
-        for kind, model in (("quality", forecast.quality), ("length", forecast.length))
-        for field in fields(LexicalModel)
-    }
     buffer = io.BytesIO()
+    arrays = {field.name: getattr(forecast.words, field.name) for field in fields(LexicalModel)}
     np.savez(buffer, **arrays, smearing=forecast.smearing)
     return buffer.getvalue()
 

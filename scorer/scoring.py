@@ -22,7 +22,6 @@ from scorer.familiarity import RATE, Doubt
 from scorer.features.analysis import Analysis, analyse
 from scorer.features.query import QueryReading, content_text, read_query
 from scorer.features.table import AnswerTable, tabulate
-from scorer.lexicon import Terms
 from scorer.member import Member
 from scorer.registry import Artifact, read
 
@@ -70,7 +69,7 @@ class Scorer:
         beside = {other.model: other for other in known} | {answer.model: answer}
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in beside.values()]
-        table = tabulate([(reading, analyses)], self._trained.models, 1)
+        table = tabulate([(reading, analyses)], self._trained.models, 1, terms=False)
         return round(float(self._ensemble.score(table, column).mean()), _DECIMALS)
 
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str] = ()) -> NDArray[np.float64]:
@@ -193,14 +192,13 @@ class Scorer:
     def _expected(
         self, table: AnswerTable, folds: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        def part(mask: NDArray[np.bool_]) -> tuple[list[Terms], NDArray[np.float32]]:
-            return [table.terms[row] for row in np.flatnonzero(mask).tolist()], table.query_values[mask]
+        def said(member: Member, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+            part = table.take(mask)
+            return np.concatenate(member.forecast.expect(part.terms, part.query_values), axis=1)
 
-        shape = (len(table), len(self._columns))
-        return (
-            self._averaged(folds, shape, lambda member, mask: member.forecast.p_good(*part(mask))),
-            self._averaged(folds, shape, lambda member, mask: member.forecast.completion_tokens(*part(mask))),
-        )
+        k = len(self._columns)
+        both = self._averaged(folds, (len(table), 2 * k), said)
+        return both[:, :k], both[:, k:]
 
     def _believed(
         self, table: AnswerTable, folds: NDArray[np.int64], context: NDArray[np.bool_]

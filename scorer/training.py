@@ -29,6 +29,7 @@ from scorer.features.experience import ExperienceByFold, facts_of
 from scorer.features.table import AnswerTable
 from scorer.folds import N_FOLDS, assign_folds
 from scorer.member import KINDS, Head, Member, Trained, features_of, outlook_features
+from scorer.models.lexical import LexicalModel
 from scorer.models.scorer import Features, Floats, QualityModel, is_one_class, logit, sigmoid
 
 Progress = Callable[[str, int, int], None]
@@ -95,10 +96,10 @@ class _HeadData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fitted:
-    """What was fitted without some folds: models by head and kind, and the forecast's."""
+    """What was fitted without some folds: models by head and kind, and the regression on the queries' words."""
 
     heads: Mapping[str, Bases]
-    forecast: forecast.Raw
+    words: LexicalModel
 
 
 class _Fitting:
@@ -113,7 +114,7 @@ class _Fitting:
     ) -> None:
         self._table, self._models, self._kinds, self._seed = table, table.models, kinds, seed
         self._quality, self._log_tokens, self._folds = quality, log_tokens, folds
-        self._unseen = np.full((2, N_FOLDS, *quality.shape), np.nan)  # quality and length before any call, by member
+        self._unseen = np.full((N_FOLDS, len(quality), 2 * len(table.models)), np.nan)  # what words said, by member
         self._experience = ExperienceByFold(table, quality, folds)
         usable = table.present & ~np.isnan(quality)
         drawn = {"alone": contexts.alone(usable), "together": contexts.together(usable, table.present, seed)}
@@ -174,7 +175,7 @@ class _Fitting:
         for fold, member in enumerate(members):
             mask = self._folds == fold
             part = self._table.take(mask)
-            p[mask] = member.forecast.p_good(part.terms, part.query_values)
+            p[mask], _ = member.forecast.expect(part.terms, part.query_values)
         rows, models = np.nonzero(~np.isnan(self._quality))
         y = self._quality[rows, models]
         return report_of(p[rows, models], y, rows, models, self._models, seed=self._seed)
@@ -186,9 +187,9 @@ class _Fitting:
             chosen = ~np.isin(data.folds, list(held))
             X, y = self._features(name, chosen, held), data.y[chosen]
             fitted[name] = {kind: KINDS[kind][0](X, y, seed=self._seed) for kind in self._kinds}
-        return _Fitted(heads=fitted, forecast=self._forecast(held))
+        return _Fitted(heads=fitted, words=self._words(held))
 
-    def _forecast(self, held: frozenset[int]) -> forecast.Raw:
+    def _words(self, held: frozenset[int]) -> LexicalModel:
         chosen = np.flatnonzero(~np.isin(self._folds, list(held)))
         texts = [self._table.terms[row] for row in chosen.tolist()]
         surface = self._table.query_values[chosen]
@@ -216,8 +217,7 @@ class _Fitting:
         for scored, member in itertools.permutations(held):
             rows = np.flatnonzero(self._folds == scored)
             texts = [self._table.terms[row] for row in rows.tolist()]
-            for which, lexical in enumerate((fitted.forecast.quality, fitted.forecast.length)):
-                self._unseen[which, member, rows] = lexical.predict(texts, self._table.query_values[rows])
+            self._unseen[member, rows] = fitted.words.predict(texts, self._table.query_values[rows])
         for name, bases in fitted.heads.items():
             data = self._heads[name]
             for scored, member in itertools.permutations(held):
@@ -231,11 +231,11 @@ class _Fitting:
         heads = {name: self._head(self._heads[name], fold, bases) for name, bases in fitted.heads.items()}
         known = self._folds != fold
         before = forecast.finished(
-            fitted.forecast,
+            fitted.words,
             forecast.Seen(
-                said_quality=self._unseen[0, fold, known],
+                said_quality=self._unseen[fold, known, : len(self._models)],
                 quality=self._quality[known],
-                said_length=self._unseen[1, fold, known],
+                said_length=self._unseen[fold, known, len(self._models) :],
                 log_tokens=self._log_tokens[known],
             ),
             self._table.query_values[known],
@@ -256,7 +256,7 @@ class _Fitting:
         z = sum((alone.weights[kind] * own.inner[kind][fold, known] for kind in alone.weights), np.zeros(known.sum()))
         looks = np.zeros(self._quality.shape)
         looks[own.samples.rows[known], own.samples.models[known]] = logit(alone.calibrator(z))
-        expected = before.p_of(self._unseen[0, fold], self._table.query_values)
+        expected = before.p_of(self._unseen[fold, :, : len(self._models)], self._table.query_values)
         chosen = data.folds != fold
         X = outlook_features(
             self._table, data.samples.where(chosen), logit(expected), looks, self._experience.without({fold})

@@ -6,6 +6,7 @@ Knows queries. Knows no answer, no model and nothing fitted.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log1p, log10
 from typing import Any
 
@@ -45,7 +46,12 @@ class QueryReading:
     numbers: frozenset[str]
     words: frozenset[str]
     values: tuple[float, ...]  # as named by NAMES
-    terms: Terms
+    stem: str  # what stands before the options
+
+    @property
+    def terms(self) -> Terms:
+        """The query's words as numbers; the last queries' are kept."""
+        return _terms(self.stem, tuple(self.options.values()))
 
 
 NAMES = (
@@ -57,6 +63,11 @@ NAMES = (
     *("stem_statements", "stem_negated", "stem_excepts", "stem_quotes", "stem_capitals"),
     *("query_wants_json", "query_wants_boxed", "query_wants_verdict", "query_wants_literal", "query_wants_number"),
 )
+
+
+@lru_cache(maxsize=512)
+def _terms(stem: str, options: tuple[str, ...]) -> Terms:
+    return terms_of(stem, options)
 
 
 def clipped(text: str) -> str:
@@ -92,7 +103,7 @@ def read_query(query: Query) -> QueryReading:
         numbers=frozenset(map(number_key, found)),
         words=frozenset(_WORD.findall(lower)[:4000]),
         values=_values(query, full, text, stem, options, found, expected),
-        terms=terms_of(stem, options.values()),
+        stem=stem,
     )
 
 

@@ -45,7 +45,7 @@ class AnswerTable:
         return AnswerTable(
             models=self.models,
             query_values=self.query_values[mask],
-            terms=[self.terms[row] for row in np.flatnonzero(mask).tolist()],
+            terms=[self.terms[row] for row in np.flatnonzero(mask).tolist()] if self.terms else [],
             present=self.present[mask],
             values=self.values[mask],
             conclusions=self.conclusions[mask],
@@ -58,15 +58,20 @@ class AnswerTable:
         return self.values[:, :, _LOG_CHARS]
 
 
-def tabulate(rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Sequence[str], n: int) -> AnswerTable:
-    """Put n analysed queries into one table. Answers of models that it has no column for are left out."""
+def tabulate(
+    rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Sequence[str], n: int, *, terms: bool = True
+) -> AnswerTable:
+    """Put n analysed queries into one table. Answers of models that it has no column for are left out.
+
+    terms : whether the queries' words will be asked for.
+    """
     k = len(models)
     column = {model: index for index, model in enumerate(models)}
-    terms: list[Terms] = []
+    words: list[Terms] = []
     table = AnswerTable(
         models=tuple(models),
         query_values=np.empty((n, len(QUERY_NAMES)), dtype=np.float32),
-        terms=terms,
+        terms=words,
         present=np.zeros((n, k), dtype=np.bool_),
         values=np.full((n, k, len(ANSWER_NAMES)), np.nan, dtype=np.float32),
         conclusions=np.full((n, k), NO_CONCLUSION, dtype=np.int32),
@@ -74,7 +79,8 @@ def tabulate(rows: Iterable[tuple[QueryReading, Iterable[Analysis]]], models: Se
     )
     for row, (query, analyses) in enumerate(rows):
         table.query_values[row] = query.values
-        terms.append(query.terms)
+        if terms:
+            words.append(query.terms)
         groups: dict[str, int] = {}
         for analysis in analyses:
             at = column.get(analysis.model)
