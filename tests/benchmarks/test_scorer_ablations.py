@@ -1,11 +1,11 @@
 """What each group of features is worth: the Brier score without it, and with what was tried beside it, out of fold.
 
-Prints a table. Rows are answers beside random sets of others, from the training split; intervals are by query. Measured,
-not asserted: what gains nothing is not in the scorer, and this is where it says so.
+Prints a table. Rows are answers beside random sets of others, from the training split; intervals are by query.
+Measured, not asserted: what gains nothing is not in the scorer, and this is where it says so.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,9 +138,9 @@ def _line(lines: dict[str, list[str]], label: str, change: Floats, rows: Rows) -
 
 
 def _words_of_queries(
-    terms: "list[Terms] | object", quality: Floats, folds: NDArray[np.int64], samples: Samples
+    terms: Sequence[Terms], quality: Floats, folds: NDArray[np.int64], samples: Samples
 ) -> NDArray[np.float32]:
-    texts: list[Terms] = list(terms)  # type: ignore[call-overload]  # a table's terms are a sequence
+    texts = list(terms)
     said = np.empty(quality.shape)
     nothing = np.zeros((len(texts), 1), dtype=np.float32)
     for fold in range(N_FOLDS):
@@ -171,12 +171,12 @@ def _words_of_answers(
 
 
 def _neighbours(
-    terms: "list[Terms] | object", quality: Floats, folds: NDArray[np.int64], samples: Samples, n_nearest: int = 20
+    terms: Sequence[Terms], quality: Floats, folds: NDArray[np.int64], samples: Samples, n_nearest: int = 20
 ) -> NDArray[np.float32]:
     """Mean quality of the model on the nearest queries of other folds (cosine of words), and how near they are."""
     from scipy import sparse
 
-    texts: list[Terms] = list(terms)  # type: ignore[call-overload]  # a table's terms are a sequence
+    texts = list(terms)
     rows = np.repeat(np.arange(len(texts)), [len(each.ids) for each in texts])
     ids, places = np.unique(np.concatenate([each.ids for each in texts]), return_inverse=True)
     rarity = np.log(len(texts) / np.bincount(places))
