@@ -61,6 +61,11 @@ class Standing:
             return _needs_bound(self.budget, priced=priced)
         return None if nanousd <= self.left_nanousd else self._exceeded(nanousd)
 
+    def is_spent_for(self, nanousd: int | None) -> bool:
+        """Whether so much would not fit even if no call were under way, some of it having been spent."""
+        spent = self.settled_nanousd
+        return nanousd is not None and spent > 0 and spent + nanousd > self.budget.amount_nanousd
+
     def pressure(self, now_us: int) -> float:
         """From 0 to 1: rises smoothly with what is used, the sooner the less time has passed; never falls by use."""
         if not self.budget.paced:

@@ -77,7 +77,7 @@ class _Books:
             for standing in binding:
                 refusal = standing.why_not(opening.reserved_nanousd, priced=opening.price_version is not None)
                 if refusal is not None:
-                    if refusal.status == 429 and standing.settled_nanousd:
+                    if standing.is_spent_for(opening.reserved_nanousd):
                         self.reached.add((standing.budget.budget_id, standing.starts_us))
                     return refusal
         for standing in binding:

@@ -8,33 +8,32 @@ import json
 import random
 import sys
 from asyncio.subprocess import PIPE
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
-from gateway.budgets.budget import Budget
+from gateway.budgets.budget import Budget, BudgetExceeded
+from gateway.budgets.counters import BudgetCounters
 from gateway.budgets.store import BudgetStore
 from gateway.budgets.tables import budget_holds, budget_windows
 from gateway.database import Database
 from gateway.ledger.billing import reserve
 from gateway.ledger.bounds import call_bound
+from gateway.ledger.liveness import Identity
 from gateway.ledger.tables import settlements
+from gateway.ledger.writer import LedgerWriter
 from gateway.tenancy.scope import Scope
-from tests.databases import ENGINES, Engine, fresh_url, rows_of
-from tests.ledgers import BODY, LARGE
+from scorer.answer import Usage
+from tests.databases import ENGINES, Engine, fresh_database, fresh_url, rows_of
+from tests.ledgers import BODY, LARGE, PRICES, QUICK, a_record, an_attempt, an_opening
 
 UNIT = 260_000  # nano-USD in which the budgets are given
 
 
 async def spend(url: str, clients: int, seed: int) -> dict[str, int]:
     """One process: so many clients, each calling until it is refused three times in a row."""
-    from gateway.budgets.budget import BudgetExceeded
-    from gateway.budgets.counters import BudgetCounters
-    from gateway.ledger.writer import LedgerWriter
-    from scorer.answer import Usage
-    from tests.ledgers import BODY, PRICES, QUICK, a_record, an_attempt, an_opening
-
     database = Database(url)
     ledger = LedgerWriter(database, PRICES, limits=QUICK, reservations=BudgetCounters(database))
     await ledger.start()
@@ -139,6 +138,33 @@ async def compete(engine: Engine, folder: Path, *, processes: int, clients: int,
 async def test_many_clients_in_many_processes_never_overrun_a_hard_budget(engine: Engine, tmp_path: Path) -> None:
     told = await compete(engine, tmp_path, processes=4, clients=16, calls=60)
     assert 0 <= told["left"] < told["bound of a call"]  # the last one refused was refused for good reason
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_what_a_killed_process_held_is_booked_by_the_next_one(engine: Engine, tmp_path: Path) -> None:
+    gone = replace(Identity.of_this_process(), process="1/0")
+    async with fresh_database(engine, tmp_path) as database:
+        budget = Budget(
+            budget_id="", scope=Scope(level="org", id="acme"), period="total", amount_nanousd=10**9, hard=True
+        )
+        await BudgetStore(database).set(budget)
+        first = LedgerWriter(database, PRICES, limits=QUICK, identity=gone, reservations=BudgetCounters(database))
+        await first.start()
+        record, attempt = a_record(), an_attempt()
+        await first.open_request(record)
+        await first.log_for(record, BODY).open(an_opening(attempt))
+        for task in first._tasks:  # killed: it ends without a word
+            task.cancel()
+        await asyncio.gather(*first._tasks, return_exceptions=True)
+        first._running = False
+        (before,) = await rows_of(database, budget_windows)
+        assert before["reserved_nanousd"] > 0
+        second = LedgerWriter(database, PRICES, limits=QUICK, reservations=BudgetCounters(database))
+        await second.start()
+        await second.stop()
+        (after,) = await rows_of(database, budget_windows)
+        assert (after["reserved_nanousd"], after["settled_nanousd"]) == (0, before["reserved_nanousd"])
+        assert not await rows_of(database, budget_holds)
 
 
 @pytest.mark.evidence

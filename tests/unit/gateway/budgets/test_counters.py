@@ -243,6 +243,16 @@ async def test_what_a_process_knows_says_who_may_go_on_without_a_database(databa
     assert not counters.may_spool(bound)
 
 
+async def test_calls_under_way_that_are_in_the_way_alarm_nobody(database: Database) -> None:
+    counters = BudgetCounters(database)
+    await set_budget(database, "org", "o", "total", 100)
+    first, second = opening("o", None, 20, 0), opening("o", None, 70, 0)
+    await post(database, counters, first, second)
+    await post(database, counters, settles(first, 20))
+    assert await post(database, counters, opening("o", None, 40, 0))  # it will fit when the second has cost less
+    assert not await rows_of(database, budget_alerts)
+
+
 async def test_each_threshold_is_reached_once(database: Database) -> None:
     counters = BudgetCounters(database)
     await set_budget(database, "org", "o", "total", 100, alert_percents=(50, 80, 100))
