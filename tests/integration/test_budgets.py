@@ -35,7 +35,8 @@ UNIT = 260_000  # nano-USD in which the budgets are given
 async def spend(url: str, clients: int, seed: int) -> dict[str, int]:
     """One process: so many clients, each calling until it is refused three times in a row."""
     database = Database(url)
-    ledger = LedgerWriter(database, PRICES, limits=QUICK, reservations=BudgetCounters(database))
+    patient = replace(QUICK, patience_s=120.0)  # the machine may have much else to do
+    ledger = LedgerWriter(database, PRICES, limits=patient, reservations=BudgetCounters(database))
     await ledger.start()
     luck = random.Random(seed)
     told = {"made": 0, "refused": 0}
