@@ -4,6 +4,7 @@ Knows the order of these steps and who must hear of what. Knows no HTTP: the rou
 else, call it.
 """
 
+import hashlib
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -39,6 +40,7 @@ class ChatRequest:
     """What a client asks for, as a chat completion, whichever dialect it spoke.
 
     body : without ``model``, ``stream`` and ``stream_options``.
+    timeout_s : what the client gives it, if it says so.
     endpoint : the path that was asked.   dropped : hints of the client's that a chat completion cannot express.
     """
 
@@ -48,6 +50,7 @@ class ChatRequest:
     endpoint: str
     stream: bool = False
     dropped: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,10 @@ class Completions:
         """Run the cascade; whatever happens, the ledger hears how the request ended."""
         outcome: Outcome | None = None
         live = False
-        call = Call(request_id=request.query.id, body=request.body, timeout_s=self._timeout_s)
+        timeout_s = self._timeout_s if request.timeout_s is None else min(self._timeout_s, request.timeout_s)
+        call = Call(
+            request_id=request.query.id, body=request.body, timeout_s=timeout_s, affinity=_conversation(request)
+        )
         running = self._cascade.run(
             request.query,
             call,
@@ -314,6 +320,13 @@ class _Page:
         self._telemetry.verified(self._choice.policy, attempt.verdicts)
         after = self.log.spent.nanousd
         self._telemetry.attempted(attempt, None if before is None or after is None else after - before)
+
+
+def _conversation(request: ChatRequest) -> str:
+    """What the turns of one conversation have in common: everything up to its first question."""
+    messages = request.query.messages
+    first = next((n for n, message in enumerate(messages) if message.get("role") == "user"), 0)
+    return hashlib.sha256(repr(messages[: first + 1]).encode("utf-8", "replace")).hexdigest()
 
 
 def _record(request: ChatRequest, caller: Caller, choice: Choice, passing: Passing) -> RequestRecord:

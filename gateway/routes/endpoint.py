@@ -7,6 +7,7 @@ how it is spoken in ``gateway/dialects``.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -29,11 +30,13 @@ from gateway.json_bytes import encode
 from gateway.keys import Caller
 from gateway.routes.body import read_body
 from gateway.routes.callers import credential
-from gateway.routes.headers import decision_fields, decision_headers
+from gateway.routes.headers import decision_fields, decision_headers, timeout_wished
 from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
+from gateway.screening import Screening
 from router.backends.backend import Chunk
+from router.egress import Egress
 
 DIALECTS = (CHAT, LEGACY, RESPONSES, MESSAGES, EMBEDDINGS)
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
@@ -64,6 +67,12 @@ class CompletionEndpoint:
     ) -> None:
         self._dialect = dialect
         self._completions, self._authenticator, self._settings = completions, authenticator, settings
+        self._screening = Screening(
+            max_messages=settings.max_messages,
+            max_images=settings.max_images,
+            image_urls=settings.image_urls,
+            egress=Egress(),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or notice that nobody waits for the answer any more."""
@@ -73,6 +82,8 @@ class CompletionEndpoint:
             caller = await self._authenticator.caller(credential(headers), headers.get("origin"))
             raw = await read_body(scope, receive, self._settings.max_body_bytes)
             asked = self._dialect.parse(raw, request_id(scope))
+            await self._screening.screen(asked.request.body)
+            asked = replace(asked, request=replace(asked.request, timeout_s=timeout_wished(headers)))
         except RequestError as error:
             await error_response(error, scope)(scope, receive, send)
             return

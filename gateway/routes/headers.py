@@ -4,9 +4,10 @@ Knows their names and that nothing in a value may end a header. Makes no decisio
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.completion import Decision
+from gateway.errors import InvalidRequest
 
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 
@@ -47,3 +48,18 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "dropped": ", ".join(decision.dropped) or None,
     }
     return ((name, value) for name, value in values.items() if value is not None)
+
+
+def timeout_wished(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a client gives its request (``x-request-timeout``), None if it does not say."""
+    told = headers.get("x-request-timeout")
+    if told is None:
+        return None
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        said = "x-request-timeout must be a number of seconds above 0."
+        raise InvalidRequest(said, param="x-request-timeout", code="invalid_parameter")
+    return seconds
