@@ -4,6 +4,7 @@ What a spool opened and did not settle is settled at its bound where its process
 Knows the order. Knows no file format and no statement.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,12 +20,34 @@ from gateway.ledger.spool import Spool, adopt
 from gateway.ledger.store import LedgerStore
 from gateway.ledger.sweeper import ORPHANED
 
+_SLICE_BYTES = 512 * 1024
+_LAST_BYTES = 64 * 1024  # so much is written while new openings wait
 
-async def drain(spool: Spool, store: LedgerStore, alarms: Alarms) -> int:
-    """Write everything that it holds, in order, and empty it. Raises DatabaseUnavailable: call again then."""
-    rows = await _write(spool.groups(), store, alarms)
-    faults.reach("spool-drained")
-    spool.clear()
+
+async def drain(spool: Spool, store: LedgerStore, alarms: Alarms, lock: asyncio.Lock) -> int:
+    """Write what it holds, in order, while more comes; hold the lock, which keeps more out, for the last of it alone.
+
+    The lock is still held on return. Raises DatabaseUnavailable: call again then.
+    """
+    rows = 0
+    while spool.size > _LAST_BYTES:
+        rows += await _drain_slice(spool, store, alarms)
+    await lock.acquire()
+    try:
+        while spool.holds_any:
+            rows += await _drain_slice(spool, store, alarms)
+        faults.reach("spool-drained")
+        spool.clear()
+    except BaseException:
+        lock.release()
+        raise
+    return rows
+
+
+async def _drain_slice(spool: Spool, store: LedgerStore, alarms: Alarms) -> int:
+    groups, end = spool.slice(_SLICE_BYTES)
+    rows = await _write(groups, store, alarms)
+    spool.drained(end)
     return rows
 
 

@@ -109,7 +109,7 @@ class Refuge:
     async def _return(self) -> None:
         await self._store.renew(time.time_ns() // 1000)
         started = time.monotonic()
-        async with self._lock:
-            rows = await drain(self._spool, self._store, self._alarms)
-            self.away = self.full = False
+        rows = await drain(self._spool, self._store, self._alarms, self._lock)
+        self.away = self.full = False
+        self._lock.release()
         _log.warning("the database is back: %d rows from the spool in %.1f s", rows, time.monotonic() - started)

@@ -34,16 +34,17 @@ class Spool:
         self._path = folder / f"{writer_id}{_SUFFIX}"
         self._file: int | None = None
         self._size = 0
+        self._drained = 0  # of it, in the database already
 
     @property
     def holds_any(self) -> bool:
         """Whether something waits in it."""
-        return self._size > 0
+        return self.size > 0
 
     @property
     def size(self) -> int:
-        """In bytes."""
-        return self._size
+        """What waits in it, in bytes."""
+        return self._size - self._drained
 
     def append(self, group: Group) -> None:
         """Return once it is on disk. Raises SpoolFull, or OSError; then nothing of it counts as written."""
@@ -64,24 +65,31 @@ class Spool:
         faults.reach("spool-synced")
         self._size += len(framed)
 
-    def groups(self) -> Iterator[Group]:
-        """What it holds, in the order in which it came."""
-        if self._file is not None and self._size:
-            yield from _read(os.pread(self._file, self._size, 0))
+    def slice(self, most_bytes: int) -> tuple[list[Group], int]:
+        """What came first of what waits, whole groups of about so many bytes, and where they end. More may be added."""
+        if self._file is None or not self.size:
+            return [], self._drained
+        content = os.pread(self._file, self.size, self._drained)
+        end = content.find(b"\n", min(most_bytes, len(content) - 1)) + 1
+        return list(_read(content[:end])), self._drained + end
+
+    def drained(self, end: int) -> None:
+        """Everything up to there is in the database. A crash before ``clear`` reads it again, which changes nothing."""
+        self._drained = end
 
     def clear(self) -> None:
         """Everything in it is in the database."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
             os.fsync(self._file)
-        self._size = 0
+        self._size = self._drained = 0
         faults.reach("spool-removed")
 
     def close(self) -> None:
         """Give the file up, and remove it if it is empty."""
         if self._file is None:
             return
-        if not self._size:
+        if not self.size:
             self._path.unlink(missing_ok=True)
         os.close(self._file)  # and with it the lock
         self._file = None
