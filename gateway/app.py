@@ -22,6 +22,7 @@ from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
+from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
@@ -117,6 +118,10 @@ def _ledger(settings: Settings, database: Database, tenants: Tenants) -> LedgerW
         price_book(settings),
         output_limits=output_limits(settings),
         providers=providers(settings),
+        rules={
+            provider: BillingRule(hung_up=rule.hung_up, server_error=rule.server_error)
+            for provider, rule in settings.ledger.billing.items()
+        },
         spool=place,
         reservations=tenants.counters,
     )

@@ -17,7 +17,7 @@ from router.backends.pool import Pool, Turn
 from router.errors import BackendBroken, BackendError, BackendTimeout
 from router.ids import new_id
 from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
-from router.streaming import says_something
+from router.streaming import said_bytes, says_something
 from scorer.answer import Usage
 
 _telemetry = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Trial:
     usage: Usage | None = _NEVER_SENT
     score: float | None = None
     first_token_s: float | None = None
+    heard_bytes: int = 0
     error: BackendError | None = None
     verdicts: tuple[Verdict, ...] = ()
 
@@ -93,6 +94,7 @@ class Trial:
             threshold=self.threshold,
             latency_s=time.monotonic() - self.started,
             first_token_s=self.first_token_s,
+            heard_bytes=self.heard_bytes,
             error=self.error,
             verdicts=self.verdicts,
         )
@@ -332,6 +334,7 @@ class _Runner:
         trial = self._trial
         async for chunk in self._stream:
             trial.usage = chunk.usage or trial.usage
+            trial.heard_bytes += said_bytes(chunk.body or {})
             self._held.append(chunk)
             if chunk.reply is not None:
                 trial.replied(chunk.reply)

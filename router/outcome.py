@@ -98,6 +98,7 @@ class Attempt:
     error: BackendError | None = None
     deployment: str | None = None  # which of the model's, where it has several
     cause: Cause = "first"
+    heard_bytes: int = 0  # of a stream's answer
     verdicts: tuple[Verdict, ...] = ()
 
     @property

@@ -177,3 +177,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def said_bytes(chunk: Mapping[str, Any]) -> int:
+    """How much of an answer a chunk brings, in bytes of UTF-8: text, refusals, reasoning and arguments of tools."""
+    choices = chunk.get("choices")
+    return (
+        sum(_said(choice.get("delta")) for choice in choices if isinstance(choice, Mapping))
+        if isinstance(choices, list)
+        else 0
+    )
+
+
+def _said(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        return sum(_said(part) for name, part in value.items() if name not in ("role", "id", "type"))
+    return sum(map(_said, value)) if isinstance(value, list) else 0

@@ -52,10 +52,18 @@ class DatabaseSettings(Section):
     url: SecretStr = SecretStr("sqlite+aiosqlite:///spillway.db")
 
 
+class BillingSettings(Section):
+    """What a provider bills for calls that did not end well."""
+
+    hung_up: Literal["free", "estimate", "bound"] = "estimate"
+    server_error: Literal["free", "bound"] = "bound"
+
+
 class LedgerSettings(Section):
     """What becomes of rows while the database is away. Without a spool, what would be spent then is refused."""
 
     spool: Path | None = None  # a folder on a disk that stays; relative to the configuration file
+    billing: dict[str, BillingSettings] = Field(default_factory=dict)  # by provider; default: what is known of it
     spool_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)  # of each process; beyond it 503
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
+from gateway.ledger.billing_rules import ANYBODY, BillingRule
 from gateway.ledger.bounds import CallBound
 from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
 from router.pricing import Price, price_of, upper_bound_nanousd
@@ -20,6 +21,7 @@ BOUND = "bound"
 
 _MOST_TOKENS = 1_000_000_000  # more in one call is a defect of the upstream's, not a usage
 _MOST_NANOUSD = 2**62
+_UNDER_WAY_TOKENS = 32  # generated, and not heard any more, when a stream was broken off
 _BYTES_PER_TOKEN = 4  # of usual English text; where nothing better is known
 
 
@@ -126,8 +128,11 @@ def reserve(bound: CallBound, price: Price | None, model_limit: int | None) -> i
     return most if most < _MOST_NANOUSD else None
 
 
-def settle(attempt: Attempt, reservation: Reservation) -> Settlement:
-    """Put an attempt that has ended down at what is known of it, at the price in force when it was opened."""
+def settle(attempt: Attempt, reservation: Reservation, rule: BillingRule = ANYBODY) -> Settlement:
+    """Put an attempt that has ended down at what is known of it, at the price in force when it was opened.
+
+    rule : what its provider bills where the call did not end well.
+    """
     answer = None if attempt.reply is None else attempt.reply.answer
     ending = Settlement(
         reservation=reservation,
@@ -142,9 +147,9 @@ def settle(attempt: Attempt, reservation: Reservation) -> Settlement:
         error_status=None if attempt.error is None else attempt.error.status,
         verdicts=_told(attempt.verdicts),
     )
-    if _is_free(attempt):
+    if _is_free(attempt, rule):
         return ending
-    usage = _usage(attempt, reservation)
+    usage = _usage(attempt, reservation, rule)
     if usage is None:
         return replace(ending, **at_bound(reservation))
     lines = _lines(usage, reservation.price)
@@ -185,21 +190,33 @@ def _told(verdicts: Sequence[Verdict]) -> str | None:
     return orjson.dumps([verdict.as_json() for verdict in verdicts]).decode() if verdicts else None
 
 
-def _is_free(attempt: Attempt) -> bool:
+def _is_free(attempt: Attempt, rule: BillingRule) -> bool:
     if attempt.reply is not None:
         return False
     if attempt.usage is not None:
         return attempt.usage.prompt_tokens == attempt.usage.completion_tokens == 0  # never sent
-    return attempt.error is not None and not attempt.error.may_be_billed
+    if attempt.error is None:
+        return rule.hung_up == "free"
+    if attempt.error.may_be_billed and (attempt.error.status or 0) >= 500:
+        return rule.server_error == "free"
+    return not attempt.error.may_be_billed or rule.hung_up == "free"
 
 
-def _usage(attempt: Attempt, reservation: Reservation) -> Usage | None:
+def _usage(attempt: Attempt, reservation: Reservation, rule: BillingRule) -> Usage | None:
     told = attempt.usage
     if told is None and attempt.reply is not None:
         told = attempt.reply.usage
     if told is not None and _is_plausible(told):
         return told
-    return None if attempt.reply is None else _estimate(attempt.reply.body, reservation.text_bytes)
+    if attempt.reply is not None:
+        return _estimate(attempt.reply.body, reservation.text_bytes)
+    if attempt.heard_bytes and rule.hung_up == "estimate" and not (attempt.error and attempt.error.status):
+        return Usage(
+            prompt_tokens=-(-reservation.text_bytes // _BYTES_PER_TOKEN),
+            completion_tokens=-(-attempt.heard_bytes // _BYTES_PER_TOKEN) + _UNDER_WAY_TOKENS,
+            source="estimated",
+        )
+    return None
 
 
 def _is_plausible(usage: Usage) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_cost, reserve, settle
+from gateway.ledger.billing_rules import BillingRule, rule_for
 from gateway.ledger.bounds import CallBound, call_bound
 from gateway.ledger.entry import (
     CacheStatus,
@@ -47,6 +48,7 @@ class RequestLog:
     """What a cascade writes into: router.cascade.AttemptLog for one request. LedgerWriter.log_for makes it.
 
     output_limits : by model, how many tokens an answer can have at most.   providers : by model, who bills for it.
+    rules : by provider, where it bills otherwise than is known of it.
     most_nanousd : what all calls of the request together may cost.
     """
 
@@ -57,13 +59,14 @@ class RequestLog:
         prices: PriceBook,
         output_limits: Mapping[str, int],
         providers: Mapping[str, str],
+        rules: Mapping[str, BillingRule],
         intake: Intake,
         alarms: Alarms,
         most_nanousd: int | None = None,
     ) -> None:
         self._most_nanousd = most_nanousd
         self._record, self._bound, self._prices = record, bound, prices
-        self._output_limits, self._providers = output_limits, providers
+        self._output_limits, self._providers, self._rules = output_limits, providers, rules
         self._intake, self._alarms = intake, alarms
         self._open: dict[str, Reservation] = {}
         self._settled: list[tuple[Reservation, Settlement]] = []
@@ -172,7 +175,7 @@ class RequestLog:
 
     def _settle(self, attempt: Attempt, reservation: Reservation) -> Settlement:
         try:
-            return settle(attempt, reservation)
+            return settle(attempt, reservation, rule_for(reservation.provider, self._rules))
         except Exception:  # noqa: BLE001 - whatever an upstream made of its answer, the attempt is written down
             self._alarms.unforeseen(f"settling {attempt.id}")
             ending = Settlement(reservation=reservation, state=attempt.state, amount_nanousd=None)

@@ -19,6 +19,7 @@ from gateway.ledger import faults
 from gateway.ledger.alarms import Alarms, LedgerCounts
 from gateway.ledger.backlog import MOST_PER_GROUP, Backlog, Taken, Waiting
 from gateway.ledger.billing import Reservation, Settlement, never_sent
+from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.bounds import call_bound
 from gateway.ledger.entry import LedgerUnavailable, RequestClosing, RequestRecord
 from gateway.ledger.group import Group
@@ -42,7 +43,7 @@ class LedgerWriter:
 
     output_limits : by model, how many tokens an answer can have at most (a documented limit, or the context length).
         Where neither it nor the request bounds an answer, an attempt is opened without a reserved amount.
-    providers : by model, who bills for it.
+    providers : by model, who bills for it.   rules : by provider, where it bills otherwise than is known of it.
     reservations : who counts money against limits in the same transactions, and may refuse an opening.
     spool : takes over while the database is away; without one, what would be spent then is refused.
     """
@@ -54,13 +55,14 @@ class LedgerWriter:
         *,
         output_limits: Mapping[str, int] | None = None,
         providers: Mapping[str, str] | None = None,
+        rules: Mapping[str, BillingRule] | None = None,
         reservations: Reservations | None = None,
         limits: WriterLimits | None = None,
         identity: Identity | None = None,
         spool: SpoolPlace | None = None,
     ) -> None:
         self._database, self._prices = database, prices
-        self._output_limits, self._providers = output_limits or {}, providers or {}
+        self._output_limits, self._providers, self._rules = output_limits or {}, providers or {}, rules or {}
         self._limits = limits or WriterLimits()
         self._identity = identity or Identity.of_this_process()
         self._store = LedgerStore(database, new_id("wr"), reservations)
@@ -173,7 +175,7 @@ class LedgerWriter:
 
         most_nanousd : what all calls of the request together may cost.
         """
-        known = (self._prices, self._output_limits, self._providers)
+        known = (self._prices, self._output_limits, self._providers, self._rules)
         return RequestLog(record, call_bound(body), *known, self, self._alarms, most_nanousd)
 
     def close_request(self, closing: RequestClosing) -> None:

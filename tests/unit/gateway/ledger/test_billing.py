@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ledger.billing import BOUND, Reservation, Settlement, reference_cost, reserve, settle
+from gateway.ledger.billing_rules import ANYBODY, BillingRule, rule_for
 from gateway.ledger.bounds import call_bound
 from router.errors import BackendBroken, BackendError, BackendRefused, BackendTimeout, BackendUnreachable
 from router.outcome import Attempt
@@ -155,3 +157,40 @@ def test_the_reference_is_priced_on_the_same_counts_or_not_at_all() -> None:
     assert reference_cost(TOLD, LARGE) == 2_250_000
     assert reference_cost(TOLD, None) is None
     assert reference_cost(Usage(prompt_tokens=-1, completion_tokens=0), LARGE) is None
+
+
+def hung_up(heard: int, rule: BillingRule = ANYBODY, **changes: Any) -> Settlement:
+    attempt = an_attempt(state="cancelled", replied=False, heard_bytes=heard, **changes)
+    reservation = Reservation(
+        attempt_id=attempt.id,
+        decision_id="dec_1",
+        tenant_id="acme",
+        model=attempt.model,
+        opened_us=0,
+        price=LARGE,
+        price_version=LARGE.version,
+        reserved_nanousd=10_000_000,
+        text_bytes=400,
+    )
+    return settle(attempt, reservation, rule)
+
+
+def test_a_stream_that_was_broken_off_is_estimated_from_what_was_heard() -> None:
+    found = hung_up(80)
+    assert (found.usage_source, found.amount_nanousd) == ("estimated", 100 * 2500 + (20 + 32) * 10_000)
+
+
+def test_of_what_nothing_was_heard_the_bound_is_put_down() -> None:
+    found = hung_up(0)
+    assert (found.usage_source, found.amount_nanousd, found.lines[0].meter) == ("estimated", 10_000_000, BOUND)
+
+
+def test_providers_bill_by_their_rules() -> None:
+    assert hung_up(80, rule_for("gemini", {})).amount_nanousd == 10_000_000
+    assert hung_up(80, rule_for("recorded", {})).amount_nanousd == 0
+    assert hung_up(80, rule_for("gemini", {"gemini": BillingRule(hung_up="free")})).amount_nanousd == 0
+    broken = BackendBroken("large", "500", status=500)
+    assert hung_up(80, rule_for("openai", {}), error=broken).amount_nanousd == 0
+    assert hung_up(80, rule_for(None, {}), error=broken).amount_nanousd == 10_000_000
+    late = BackendTimeout("large", "late")
+    assert hung_up(80, rule_for("openai", {}), error=late).usage_source == "estimated"

@@ -36,7 +36,7 @@ class Kept:
 
 def a_log(kept: Kept, *, reference: str | None = "large", alarms: Alarms | None = None) -> RequestLog:
     record = a_record(reference_model=reference)
-    return RequestLog(record, call_bound(BODY), PRICES, {}, {}, kept, alarms or Alarms())
+    return RequestLog(record, call_bound(BODY), PRICES, {}, {}, {}, kept, alarms or Alarms())
 
 
 async def test_a_reservation_carries_the_price_and_the_bound() -> None:
