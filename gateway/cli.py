@@ -38,6 +38,7 @@ BROUGHT = (
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
     Brought("certify", "router.cli", "Certify a strategy's quality on queries that nothing has seen."),
+    Brought("benchmark", "router.benchmark.cli", "Measure how good strategies are, on logged answers."),
     Brought("spend", "gateway.ledger.cli", "What was spent, by model, key or day."),
     Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains."),
