@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -18,6 +18,7 @@ from scorer.manyvalues import ManyValues
 if TYPE_CHECKING:
     from router.optimize.selection import Rule
     from router.pricing import PriceBook
+    from router.strategy import Kind as StrategyKind
     from scorer.dataset import LoggedQuery
 
 app = typer.Typer(no_args_is_help=True)
@@ -76,6 +77,10 @@ def optimize(
         bool,
         typer.Option("--max-quality-at-best-cost", help="The best quality for at most the best single model's cost."),
     ] = False,
+    kind: Annotated[
+        str,
+        typer.Option(help="best (by held-out folds), or one of threshold, cascade_route, route, best_single."),
+    ] = "best",
     prices: PricesOption = None,
     split: SplitOption = None,
     skip_bad: SkipBadOption = False,
@@ -92,6 +97,7 @@ def optimize(
         from scorer.scoring import Scorer
 
         rule = _rule(budget_usd_per_1k, min_quality, match_best, max_quality_at_best_cost)
+        wanted = _kind(kind)
         judge = Scorer.load(scorer)
         queries = _queries(data, split, skip_bad)
         table = ScoreTable.build(queries, judge, _prices(prices, queries))
@@ -100,7 +106,7 @@ def optimize(
         if not all(judge.trained_on(query_hash) for query_hash in table.query_hashes):
             _warn("the scorer was not trained on all of these queries; their scores are those of the whole scorer")
         with progress_bar("trying strategies", quiet=as_json) as progress:
-            choice = choose(table, rule, scorer_version=judge.version, progress=progress)
+            choice = choose(table, rule, scorer_version=judge.version, progress=progress, kind=wanted)
         choice.strategy.dump(out)
         if as_json:
             typer.echo(json.dumps(choice.strategy.to_document(), indent=2))
@@ -187,6 +193,14 @@ def certify(
             typer.echo(json.dumps(certified.strategy.to_document(), indent=2))
         else:
             show_certified(certified, out)
+
+
+def _kind(name: str) -> "StrategyKind | None":
+    from router.strategy import Kind
+
+    if name != "best" and name not in get_args(Kind):
+        raise StrategyError(f"--kind: must be best or one of {', '.join(get_args(Kind))}, not {name!r}")
+    return None if name == "best" else cast("StrategyKind", name)
 
 
 def _rule(budget: float | None, min_quality: float | None, match_best: bool, max_quality: bool) -> "Rule":

@@ -37,6 +37,11 @@ def show_choice(choice: Choice, out: Path) -> None:
     console, strategy, candidates = Console(), choice.strategy, choice.candidates
     evidence = strategy.evidence
     console.print(_stages(f"strategy {strategy.id}", [(s.model, s.threshold) for s in strategy.stages]))
+    if strategy.plan is not None:
+        asks = "after every answer" if strategy.kind == "cascade_route" else "once"
+        console.print(
+            f"{strategy.kind}: chooses {asks} among these models, at {strategy.plan.exchange:.4g} quality per USD"
+        )
     if evidence is not None:
         console.print(
             f"{evidence.rule} on {evidence.n_queries} queries: quality {evidence.quality:.4f} at "
@@ -50,6 +55,10 @@ def show_choice(choice: Choice, out: Path) -> None:
             f"to be expected of new queries (chosen without a fold, judged on it, {choice.held_out.folds} folds): "
             f"saving {choice.held_out.saving:.1%}, quality {choice.held_out.quality_delta:+.4f}"
         )
+    for kind, held in choice.by_kind.items():
+        if held is not None:
+            told = f"saving {held.saving:.1%}, quality {held.quality_delta:+.4f}"
+            console.print(f"  the best {kind}: {told}")
     estimates, frontier = candidates.estimates(), candidates.frontier()
     table = Table(title=f"frontier of {len(candidates):,} strategies (not corrected for choosing the best)")
     for column in ("quality", "± s.e.", "USD per 1k", "stages"):

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.optimize.bootstrap import DRAWS, Interval, interval, resampled_means
+from router.optimize.carried import Carried, carry_out
 from router.optimize.columns import columns
-from router.optimize.simulate import Play, play
 from router.optimize.table import LogScorer, ScoreTable
 from router.pricing import PriceBook
 from router.strategy import Strategy
@@ -98,8 +98,8 @@ def replay(
     strategy.check()
     strategy.check_scorer(None if scorer is None else scorer.version)
     table = ScoreTable.build(queries, scorer, prices, only_scored=False)
-    chain, reference = columns(strategy, table)
-    played = play(table, chain, [stage.threshold for stage in strategy.stages if stage.threshold is not None])
+    _, reference = columns(strategy, table)
+    played = carry_out(table, strategy)
     base_cost = table.cost_nanousd[:, reference]
     gains = np.column_stack([played.quality, table.quality]) - table.quality[:, [reference]]
     drawn = resampled_means(np.column_stack([played.cost_nanousd, base_cost, gains]), draws=draws, seed=seed)
@@ -132,13 +132,13 @@ def replay(
     )
 
 
-def _stages(strategy: Strategy, played: Play) -> tuple[PlayedStage, ...]:
+def _stages(strategy: Strategy, played: Carried) -> tuple[PlayedStage, ...]:
     return tuple(
         PlayedStage(
             model=stage.model,
             threshold=stage.threshold,
-            calls=int((played.stage >= i).sum()),
-            accepted=int((played.stage == i).sum()),
+            calls=int(played.called[:, i].sum()),
+            accepted=int((played.returned == i).sum()),
         )
         for i, stage in enumerate(strategy.stages)
     )

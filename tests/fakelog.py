@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from router.optimize.table import ScoreTable
 from router.pricing import Price, PriceBook
-from scorer.answer import Answer, Query, Usage
+from scorer.answer import Answer, Expectation, Query, Usage
 from scorer.dataset import LoggedAnswer, LoggedQuery
 from scorer.errors import UnknownModel
 
@@ -72,6 +72,35 @@ class FakeScorer:
 
     def trained_on(self, query_hash: str) -> bool:
         return query_hash in self._trained_on
+
+
+class FakeBeliever(FakeScorer):
+    """Believes in models by their skill until they have answered, then by what their answers say."""
+
+    version = "sc_believes"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
+
+    def expect(self, query: Query) -> dict[str, Expectation]:
+        tokens = 50.0 + len(str(query.messages[0]["content"]))
+        return {m: Expectation(p_good=MODELS[m][0], completion_tokens=tokens) for m in self.columns}
+
+    def expect_log(self, queries: Sequence[LoggedQuery]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        expected = [[self.expect(query.query)[m] for m in self.columns] for query in queries]
+        p = np.array([[one.p_good for one in row] for row in expected])
+        return p, np.array([[one.completion_tokens for one in row] for row in expected])
+
+    def believe(self, query: Query, answers: Sequence[Answer]) -> dict[str, float]:
+        beliefs = {m: MODELS[m][0] for m in self.columns}
+        for answer in answers:
+            beliefs[answer.model] = self.score(query, answer, [other for other in answers if other is not answer])
+        return beliefs
+
+    def believe_log(self, queries: Sequence[LoggedQuery], context: Sequence[str]) -> NDArray[np.float64]:
+        found = [self.believe(q.query, [q.answers[m].answer for m in context]) for q in queries]
+        return np.array([[beliefs[m] for m in self.columns] for beliefs in found])
 
 
 def random_table(n: int, k: int, seed: int, *, informative: float = 0.5) -> ScoreTable:

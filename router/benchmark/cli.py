@@ -41,13 +41,16 @@ def quality(
     folds: Annotated[int, typer.Option("--folds", min=2, help="Outer folds, without --final.")] = 5,
     ablations: Annotated[bool, typer.Option("--ablations", help="Also variants of cascade_route.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same report.")] = 0,
+    one_scorer: Annotated[
+        bool, typer.Option("--one-scorer", help="Quicker: one cross-fitted scorer a log; only choices are nested.")
+    ] = False,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default: cores.")] = None,
 ) -> None:
     """Nested cross-validation on the train splits; with --final one fit on them, judged on the others once."""
     with _said_in_words():
         started = time.monotonic()
         listed = prices or data / "prices.json"
-        work = _Work(data, listed, _names(train_splits), _names(final_splits) if final else (), folds, seed)
+        work = _Work(data, listed, _names(train_splits), _names(final_splits) if final else (), folds, seed, one_scorer)
         report: dict[str, Any] = {"seed": seed, "protocol": work.protocol}
         report |= work.several(_names(sets), ablations, workers)
         report["pairs"] = work.pairs(_names(pairs))
@@ -62,12 +65,21 @@ def quality(
 
 class _Work:
     def __init__(
-        self, folder: Path, prices: Path, fitted: tuple[str, ...], judged: tuple[str, ...], folds: int, seed: int
+        self,
+        folder: Path,
+        prices: Path,
+        fitted: tuple[str, ...],
+        judged: tuple[str, ...],
+        folds: int,
+        seed: int,
+        one_scorer: bool,
     ) -> None:
         self._folder, self._prices, self._fitted, self._judged = folder, prices, fitted, judged
-        self._folds, self._seed = folds, seed
+        self._folds, self._seed, self._one = folds, seed, one_scorer
         on = f"fitted on {' + '.join(fitted)}, judged on {' + '.join(judged)}"
         self.protocol = on if judged else f"{folds} outer folds of {' + '.join(fitted)}"
+        if one_scorer and not judged:
+            self.protocol += ", one cross-fitted scorer a log: choices are nested, scores out of fold"
 
     def several(self, names: tuple[str, ...], ablations: bool, workers: int | None) -> dict[str, Any]:
         from router.benchmark.nested import Task, outer_tasks, run
@@ -77,8 +89,15 @@ class _Work:
         for name in names:
             train = self._queries(name, self._fitted)
             if not self._judged:
-                more = {"n_folds": self._folds, "seed": self._seed, "ablations": ablations}
-                tasks += outer_tasks(name, train, self._prices, **more)  # type: ignore[arg-type]  # one by one right
+                tasks += outer_tasks(
+                    name,
+                    train,
+                    self._prices,
+                    n_folds=self._folds,
+                    seed=self._seed,
+                    ablations=ablations,
+                    one=self._one,
+                )
                 continue
             held = self._queries(name, self._judged)
             tasks.append(

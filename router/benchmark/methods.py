@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.optimize.carried import follow
-from router.optimize.choose import folds
 from router.optimize.continuation import DEPTH, LABEL_SHARE, plan_on
+from router.optimize.folding import folds
 from router.optimize.search import models_worth_trying
 from router.optimize.table import ScoreTable
 
 Floats = NDArray[np.float64]
 
 MODELS = 7
-EXCHANGES = np.geomspace(0.003, 6.0, 32)
+EXCHANGES = np.geomspace(0.003, 6.0, 24)
 """Lambda, the quality that the reference's mean cost of one call must bring; from nearly free to nearly priceless."""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from router.benchmark.methods import CascadeRoute, Method, Runs, stacked
+from router.benchmark.methods import MODELS, CascadeRoute, Method, Runs, stacked
 from router.benchmark.published import CascadeRouting, FrugalGPT, Routing, singles
 from router.optimize.search import models_worth_trying
 from router.optimize.table import ScoreTable
@@ -24,8 +24,6 @@ from scorer.folds import assign_folds
 from scorer.scoring import Scorer
 
 OURS = "cascade_route"
-_MODELS = 7
-
 METHODS: tuple[Method, ...] = (CascadeRoute(), FrugalGPT(), Routing(), CascadeRouting())
 ABLATIONS: tuple[Method, ...] = (
     CascadeRoute(name="last answer, not the best seen", best_seen=False),
@@ -55,12 +53,15 @@ class Part:
     reference_belief: NDArray[np.float64]
     believed: NDArray[np.float64]
     labels: NDArray[np.float64]
-    hashes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One part of the work."""
+    """One piece of the work: fit on ``train`` and answer ``held``.
+
+    folds : of each query of ``train``, where nothing is held: one scorer for all of them, scores out of fold, and each
+    fold in turn left out of everything that is chosen on those scores. Else None.
+    """
 
     dataset: str
     train: tuple[LoggedQuery, ...]
@@ -68,54 +69,76 @@ class Task:
     prices: Path
     seed: int
     ablations: bool
+    folds: tuple[int, ...] | None = None
 
 
 def outer_tasks(
-    dataset: str, queries: Sequence[LoggedQuery], prices: Path, *, n_folds: int, seed: int, ablations: bool
+    dataset: str, queries: Sequence[LoggedQuery], prices: Path, *, n_folds: int, seed: int, ablations: bool, one: bool
 ) -> list[Task]:
-    """One task for each outer fold; conversations stay together, and the seed deals them out."""
-    order = np.random.default_rng(seed).permutation(n_folds)
-    fold = order[assign_folds(queries, n_folds)] if seed else assign_folds(queries, n_folds)
-    return [
-        Task(
+    """One task for each outer fold, or with ``one`` scorer a single task; conversations stay together."""
+    dealt = np.random.default_rng(seed).permutation(n_folds) if seed else np.arange(n_folds)
+    fold = dealt[assign_folds(queries, n_folds)]
+
+    def task(train: Sequence[LoggedQuery], held: Sequence[LoggedQuery], folds: tuple[int, ...] | None) -> Task:
+        return Task(
             dataset=dataset,
-            train=tuple(q for q, f in zip(queries, fold, strict=True) if f != held),
-            held=tuple(q for q, f in zip(queries, fold, strict=True) if f == held),
+            train=tuple(train),
+            held=tuple(held),
             prices=prices,
             seed=seed,
             ablations=ablations,
+            folds=folds,
+        )
+
+    if one:
+        return [task(queries, (), tuple(fold.tolist()))]
+    return [
+        task(
+            [query for query, f in zip(queries, fold, strict=True) if f != held],
+            [query for query, f in zip(queries, fold, strict=True) if f == held],
+            None,
         )
         for held in range(n_folds)
     ]
 
 
 def run(tasks: Sequence[Task], progress: Callable[[str], None], workers: int | None = None) -> list[Part]:
-    """Do all tasks, the largest first, in as many processes as there are cores; in the order of ``tasks``."""
+    """Do all tasks, the largest first, in as many processes as there are cores; parts in the order of ``tasks``."""
     order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].train))
-    found: dict[int, Part] = {}
+    found: dict[int, list[Part]] = {}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         waiting = {pool.submit(work, tasks[i]): i for i in order}
         for done in as_completed(waiting):
             place = waiting[done]
             found[place] = done.result()
-            progress(f"{tasks[place].dataset}: {len(found)} of {len(tasks)} parts done")
-    return [found[i] for i in range(len(tasks))]
+            progress(f"{tasks[place].dataset}: {len(found)} of {len(tasks)} tasks done")
+    return [part for i in range(len(tasks)) for part in found[i]]
 
 
-def work(task: Task) -> Part:
-    """Train, fit every method, answer the held queries."""
+def work(task: Task) -> list[Part]:
+    """Train a scorer, fit every method, answer the held queries."""
     with tempfile.TemporaryDirectory() as folder:
         registry.write(training.train(task.train, seed=task.seed), Path(folder) / "scorer")
         scorer = Scorer.load(Path(folder) / "scorer")
     prices = PriceBook.load(task.prices)
-    table, held = (ScoreTable.build(queries, scorer, prices) for queries in (task.train, task.held))
+    table = ScoreTable.build(task.train, scorer, prices)
     methods = (*METHODS, *(ABLATIONS if task.ablations else ()))
+    if task.folds is None:
+        return [part_of(task.dataset, table, ScoreTable.build(task.held, scorer, prices), methods)]
+    folds = np.array(task.folds)
+    return [
+        part_of(task.dataset, table.take(np.flatnonzero(folds != f)), table.take(np.flatnonzero(folds == f)), methods)
+        for f in np.unique(folds)
+    ]
+
+
+def part_of(dataset: str, table: ScoreTable, held: ScoreTable, methods: Sequence[Method]) -> Part:
+    """Fit every method on one table, answer the other's queries."""
     fits = {method.name: method.fit(table) for method in methods}
-    reference = table.reference()
-    candidates = models_worth_trying(table, _MODELS)
+    reference, candidates = table.reference(), models_worth_trying(table, MODELS)
     return Part(
-        dataset=task.dataset,
+        dataset=dataset,
         reference=reference,
         models=table.models,
         fitted={name: fit.tried for name, fit in fits.items()},
@@ -125,5 +148,4 @@ def work(task: Task) -> Part:
         reference_belief=table.beliefs((reference,))[:, reference],
         believed=np.array([held.beliefs((model,))[:, model] for model in candidates]),
         labels=held.quality[:, list(candidates)].T,
-        hashes=held.query_hashes,
     )

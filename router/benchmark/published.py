@@ -21,8 +21,8 @@ from router.optimize.search import Candidates, SearchSpace, models_worth_trying
 from router.optimize.simulate import Chain, play
 from router.optimize.table import ScoreTable
 
-_BUDGETS = 32
-_DRAWS = 32
+_BUDGETS = 24
+_DRAWS = 16
 _FRUGAL = SearchSpace(depth=3, max_models=MODELS, grid_sizes=(20, 10))
 
 

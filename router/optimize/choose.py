@@ -3,17 +3,20 @@
 Knows the order of the steps: search, choose, judge the choice on held-out folds, write down what it was made on.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from router.optimize.folding import folds
+from router.optimize.plans import PlanChoice, choose_plan
 from router.optimize.search import Candidates, Progress, SearchSpace
 from router.optimize.selection import HeldOut, Rule, cross_validate, select
 from router.optimize.table import ScoreTable
-from router.strategy import Evidence, Stage, Strategy
+from router.strategy import Evidence, Kind, Stage, Strategy
 
-FOLDS = 5
+_PLANNED: tuple[Kind, ...] = ("cascade_route", "route")
+_NEARLY = 0.005  # of quality: less is within what held-out folds can tell
 _USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
 
 
@@ -23,8 +26,9 @@ class Choice:
 
     strategy: Strategy
     candidates: Candidates
-    index: int  # of the strategy among the candidates
+    index: int  # among the candidates, of the best threshold cascade
     held_out: HeldOut | None
+    by_kind: Mapping[Kind, HeldOut | None]  # what the choice of each kind that was tried is worth on held-out folds
 
 
 def choose(
@@ -34,46 +38,95 @@ def choose(
     scorer_version: str,
     space: SearchSpace | None = None,
     progress: Progress | None = None,
+    kind: Kind | None = "threshold",
 ) -> Choice:
     """Search, then choose by the rule. Raises StrategyError if nothing meets it.
 
-    The strategy is a single model where no cascade is better by the rule; its evidence then says so in a note.
+    kind : of strategy; None takes the kind whose choices are worth most on held-out folds.
+    The strategy is a single model where nothing else is better by the rule; its evidence then says so in a note.
     """
+    if kind == "best_single":
+        space = SearchSpace(depth=1)
     candidates = Candidates.search(table, space, parts=folds(table.groups), progress=progress)
+    index = select(rule, candidates.estimates())
+    by_kind: dict[Kind, HeldOut | None] = {"threshold": cross_validate(rule, candidates)}
+    plans: dict[Kind, PlanChoice] = {}
+    for planned in _PLANNED:
+        if planned != kind and (kind is not None or not table.foresees):
+            continue
+
+        plans[planned] = choose_plan(table, rule, route=planned == "route", progress=progress)
+        by_kind[planned] = plans[planned].held_out
+    best = kind if kind in plans else "threshold" if kind is not None else _best_kind(rule, by_kind)
+    if best in plans:
+        strategy = _planned(table, rule, plans[best], scorer_version)
+    else:
+        strategy = _threshold(table, rule, candidates, index, by_kind["threshold"], scorer_version)
+    return Choice(strategy=strategy, candidates=candidates, index=index, held_out=by_kind.get(best), by_kind=by_kind)
+
+
+def _best_kind(rule: Rule, by_kind: Mapping[Kind, HeldOut | None]) -> Kind:
+    """By what is wanted: quality, or saving among those that lose hardly any; the simplest of equals."""
+
+    def worth(kind: Kind) -> tuple[float, float]:
+        held = by_kind[kind]
+        if held is None:
+            return -np.inf, -np.inf
+        if rule.goal in ("budget-usd-per-1k", "max-quality-at-best-cost"):
+            return held.quality_delta, held.saving
+        return min(held.quality_delta + _NEARLY, 0.0), held.saving
+
+    return max(by_kind, key=worth)
+
+
+def _threshold(
+    table: ScoreTable, rule: Rule, candidates: Candidates, index: int, held_out: HeldOut | None, scorer_version: str
+) -> Strategy:
     estimates = candidates.estimates()
-    index = select(rule, estimates)
-    held_out = cross_validate(rule, candidates)
     chain, thresholds = candidates.stages(index)
     names = [table.models[model] for model in chain]
     reference = table.models[candidates.reference]
-    data_sha256, seen = Evidence.of_queries(table.query_hashes)
-    evidence = Evidence(
-        rule=rule.name,
-        data_sha256=data_sha256,
-        n_queries=table.n,
-        quality=float(estimates.quality[index]),
-        cost_usd_per_1k=float(estimates.cost[index]) / _USD_PER_1K,
-        reference_quality=estimates.reference_quality,
-        reference_cost_usd_per_1k=estimates.reference_cost / _USD_PER_1K,
-        seen=seen,
-        held_out_saving=None if held_out is None else held_out.saving,
-        held_out_quality_delta=None if held_out is None else held_out.quality_delta,
-        note=_note(names, reference, rule) if len(names) == 1 else "",
-    )
-    strategy = Strategy.of(
+    cost = float(estimates.cost[index])
+    note = _note(names, reference, rule) if len(names) == 1 else ""
+    return Strategy.of(
         [Stage(model=name, threshold=t) for name, t in zip(names, [*thresholds, None], strict=True)],
         reference_model=reference,
         safe_model=reference,
         scorer_version=scorer_version,
-        evidence=evidence,
+        evidence=_evidence(table, rule, float(estimates.quality[index]), cost, held_out, note),
     )
-    return Choice(strategy=strategy, candidates=candidates, index=index, held_out=held_out)
 
 
-def folds(groups: tuple[str, ...]) -> NDArray[np.intp]:
-    """(n,) a fold of 0 … FOLDS - 1 for each query, as even as can be; queries of one group have the same one."""
-    ranks = np.unique(np.asarray(groups), return_inverse=True)[1]
-    return np.asarray(ranks.reshape(-1) % FOLDS, dtype=np.intp)
+def _planned(table: ScoreTable, rule: Rule, choice: PlanChoice, scorer_version: str) -> Strategy:
+    reference = table.models[table.reference()]
+    evidence = _evidence(table, rule, choice.quality, choice.cost_nanousd, choice.held_out, "")
+    if choice.plan is None:
+        evidence = replace(evidence, note=_note([reference], reference, rule))
+        alone = [Stage(model=reference)]
+        return Strategy.of(
+            alone, reference_model=reference, safe_model=reference, scorer_version=scorer_version, evidence=evidence
+        )
+    return Strategy.planned(choice.plan, safe_model=reference, scorer_version=scorer_version, evidence=evidence)
+
+
+def _evidence(
+    table: ScoreTable, rule: Rule, quality: float, cost: float, held_out: HeldOut | None, note: str
+) -> Evidence:
+    data_sha256, seen = Evidence.of_queries(table.query_hashes)
+    reference = table.reference()
+    return Evidence(
+        rule=rule.name,
+        data_sha256=data_sha256,
+        n_queries=table.n,
+        quality=quality,
+        cost_usd_per_1k=cost / _USD_PER_1K,
+        reference_quality=float(table.quality[:, reference].mean()),
+        reference_cost_usd_per_1k=float(table.cost_nanousd[:, reference].mean()) / _USD_PER_1K,
+        seen=seen,
+        held_out_saving=None if held_out is None else held_out.saving,
+        held_out_quality_delta=None if held_out is None else held_out.quality_delta,
+        note=note,
+    )
 
 
 def _note(names: list[str], reference: str, rule: Rule) -> str:

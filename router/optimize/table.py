@@ -174,6 +174,11 @@ class ScoreTable:
         return self._scores[key]
 
     @property
+    def foresees(self) -> bool:
+        """Whether there is an outlook, so that plans can be tried."""
+        return self._see is not None
+
+    @property
     def outlook(self) -> Outlook:
         """Raises StrategyError if the table was made without one."""
         if self._seen is None:

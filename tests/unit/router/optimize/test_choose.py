@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from router.optimize.choose import FOLDS, choose, folds
+from router.optimize.choose import choose
+from router.optimize.folding import FOLDS, folds
 from router.optimize.search import SearchSpace
 from router.optimize.selection import Rule
 from router.optimize.table import ScoreTable

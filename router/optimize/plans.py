@@ -1,0 +1,124 @@
+"""Choosing a plan: one exchange rate among many, by what plans brought on queries that they were not fitted on.
+
+Knows tables, rules and evidence. Knows no method of others and no file.
+
+There is one knob, lambda. For each of its values a plan is fitted without each fold and followed on that fold; the rule
+chooses among those outcomes, and the plan is then fitted anew on everything. A gain is counted half by labels and half
+by beliefs. What the choice is worth on new queries is estimated by leaving folds out of the choice as well.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.errors import StrategyError
+from router.optimize.carried import follow
+from router.optimize.continuation import plan_on
+from router.optimize.folding import folds
+from router.optimize.search import Estimates, Progress, models_worth_trying
+from router.optimize.selection import HeldOut, Rule, select
+from router.optimize.table import ScoreTable
+from router.plan import Floats, Plan
+
+MODELS = 7
+EXCHANGES = np.geomspace(0.003, 6.0, 24)
+"""Lambda as the quality that a call at the reference's mean cost must bring; dear to cheap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChoice:
+    """plan : None where the reference alone is the choice.   quality, cost_nanousd : of the choice, out of fold.
+
+    tried : every plan by exchange rate, and last the reference alone, out of fold.
+    """
+
+    plan: Plan | None
+    quality: float
+    cost_nanousd: float
+    held_out: HeldOut | None
+    tried: Estimates
+
+
+def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress: Progress | None = None) -> PlanChoice:
+    """Fit, follow and choose. route : one call only. Raises StrategyError if nothing meets the rule."""
+    outcomes = _Outcomes(table, route=route, progress=progress)
+    every = np.arange(table.n)
+    estimates = outcomes.estimates(every)
+    index = select(rule, estimates)
+    alone = index == len(EXCHANGES)
+    return PlanChoice(
+        plan=None if alone else outcomes.plan(table, float(EXCHANGES[index])),
+        quality=float(estimates.quality[index]),
+        cost_nanousd=float(estimates.cost[index]),
+        held_out=outcomes.held_out(rule),
+        tried=estimates,
+    )
+
+
+class _Outcomes:
+    """quality, gain, cost : (plans + 1, n) of every plan out of fold, and last of the reference alone."""
+
+    def __init__(self, table: ScoreTable, *, route: bool, progress: Progress | None) -> None:
+        self._table, self._route, self._parts = table, route, folds(table.groups)
+        reference = table.reference()
+        base, base_cost = table.quality[:, reference], table.cost_nanousd[:, reference].astype(np.float64)
+        shape = (len(EXCHANGES) + 1, table.n)
+        self._quality, self._belief, self._cost = (np.empty(shape) for _ in range(3))
+        self._quality[-1], self._cost[-1] = base, base_cost
+        self._belief[-1] = table.beliefs((reference,))[:, reference]
+        parts = np.unique(self._parts)
+        for done, part in enumerate(parts.tolist()):
+            inside, outside = (np.flatnonzero(mask) for mask in (self._parts == part, self._parts != part))
+            fitted_on, followed_on = table.take(outside), table.take(inside)
+            for row, exchange in enumerate(EXCHANGES.tolist()):
+                plan = self.plan(fitted_on, exchange)
+                carried = follow(followed_on, plan)
+                self._quality[row, inside], self._cost[row, inside] = carried.quality, carried.cost_nanousd
+                self._belief[row, inside] = carried.score if plan.values else carried.quality
+            if progress is not None:
+                progress(done + 1, len(parts))
+        by_belief = self._quality - base if route else self._belief - self._belief[-1]
+        self._gain = (self._quality - base + by_belief) / 2
+
+    def plan(self, table: ScoreTable, exchange: float) -> Plan:
+        """Fitted on a table at an exchange rate relative to the reference's mean cost there."""
+        models = models_worth_trying(table, MODELS)
+        rate = exchange / max(float(table.cost_nanousd[:, table.reference()].mean()), 1.0) * 1e9
+        if self._route:
+            return replace(plan_on(table, models, rate, depth=1), values={})
+        return plan_on(table, models, rate)
+
+    def estimates(self, rows: NDArray[np.intp]) -> Estimates:
+        """Means over some of the queries."""
+        quality, gain, cost = (values[:, rows] for values in (self._quality, self._gain, self._cost))
+        n = len(rows)
+        error = np.sqrt((gain.var(axis=1) + 1 / n) / n)  # as if one more query had gone otherwise
+        error[-1] = 0.0
+        return Estimates(
+            quality=quality.mean(axis=1),
+            quality_se=quality.std(axis=1) / np.sqrt(n),
+            gain=gain.mean(axis=1),
+            gain_se=error,
+            cost=cost.mean(axis=1),
+            cost_se=cost.std(axis=1) / np.sqrt(n),
+            overspend_se=(cost - cost[-1]).std(axis=1) / np.sqrt(n),
+            reference_quality=float(quality[-1].mean()),
+            reference_cost=float(cost[-1].mean()),
+        )
+
+    def held_out(self, rule: Rule) -> HeldOut | None:
+        """Choose without each fold, judge on it. None where the rule cannot be met without some fold."""
+        gains: list[Floats] = []
+        spent = base = 0.0
+        for part in np.unique(self._parts):
+            inside, outside = (np.flatnonzero(mask) for mask in (self._parts == part, self._parts != part))
+            try:
+                index = select(rule, self.estimates(outside))
+            except StrategyError:
+                return None
+            gains.append(self._quality[index, inside] - self._quality[-1, inside])
+            spent += float(self._cost[index, inside].sum())
+            base += float(self._cost[-1, inside].sum())
+        delta = float(np.concatenate(gains).mean())
+        return HeldOut(saving=1 - spent / base if base else 0.0, quality_delta=delta, folds=len(gains))
