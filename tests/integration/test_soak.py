@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak import Soaked, soak
+from tests.soak import SPARE_FILES, Soaked, soak
 
 
 def judged(soaked: Soaked, *, slope_mb_per_minute: float) -> None:
@@ -16,7 +16,7 @@ def judged(soaked: Soaked, *, slope_mb_per_minute: float) -> None:
     assert not {"500", "ReadError", "RemoteProtocolError"} & set(soaked.seen)
     assert (soaked.idle["calls"], soaked.idle["ledger_unsettled"]) == (0, 0)
     assert soaked.idle["tasks"] <= soaked.warm["tasks"] + 5
-    assert soaked.idle["open_files"] <= soaked.warm["open_files"] + 15
+    assert soaked.idle["open_files"] <= soaked.warm["open_files"] + SPARE_FILES
     assert soaked.slope_mb_per_minute < slope_mb_per_minute
 
 
