@@ -102,8 +102,8 @@ WHOLE = {  # the client's view, the attempt's error, what the ledger puts it dow
 CUT = "200, then an error event"
 STREAMED = {
     **WHOLE,
-    "hangs in mid-answer": (f"{CUT} upstream_timeout", TIMEOUT, BOUND, "open"),
-    "dies in mid-answer": (f"{CUT} upstream_failed", BROKEN, BOUND, "open"),
+    "hangs in mid-answer": (f"{CUT} upstream_timeout", TIMEOUT, "estimated", "open"),
+    "dies in mid-answer": (f"{CUT} upstream_failed", BROKEN, "estimated", "open"),
     "broken SSE": (f"{CUT} upstream_failed", NONSENSE, BOUND, "open"),
     "half a character": (f"{CUT} upstream_failed", NONSENSE, BOUND, "open"),
     "no [DONE]": (f"{CUT} upstream_failed", BROKEN, BOUND, "open"),
