@@ -29,7 +29,7 @@ from gateway.ledger.reports import Reports
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
-from gateway.routes.api import api_router
+from gateway.routes.api import add_api
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
 from gateway.routes.endpoint import completion_routes
@@ -96,7 +96,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(completion_routes(at_work, authenticator, settings.server))
     reports = Reports(database)
-    app.include_router(api_router(policies, authenticator, settings.server))
+    add_api(app, policies, authenticator, settings.server)
     app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
     app.include_router(tenants.router)
     app.include_router(dashboard_router(Overview(database), reports, tenants.keys, sessions))

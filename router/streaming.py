@@ -109,7 +109,8 @@ def split(body: Mapping[str, Any], *, usage: bool = True) -> list[Json]:
     """
     top = {key: value for key, value in body.items() if key not in ("choices", "usage")}
     top["object"] = "chat.completion.chunk"
-    chunks = [{**top, "choices": [piece]} for choice in body.get("choices") or () for piece in _pieces(choice)]
+    choices = enumerate(body.get("choices") or ())
+    chunks = [{**top, "choices": [piece]} for place, choice in choices for piece in _pieces(choice, place)]
     if usage and body.get("usage") is not None:
         chunks.append({**top, "choices": [], "usage": body["usage"]})
     return chunks
@@ -123,7 +124,9 @@ def says_something(chunk: Mapping[str, Any]) -> bool:
     )
 
 
-def _pieces(choice: Mapping[str, Any]) -> list[Json]:
+def _pieces(choice: Mapping[str, Any], place: int) -> list[Json]:
+    index = choice.get("index")
+    index = index if isinstance(index, int) else place  # whole answers are not refused for what nobody reads in them
     message: Mapping[str, Any] = choice.get("message") or {}
     content, calls = message.get("content"), message.get("tool_calls")
     extras = {key: value for key, value in message.items() if key not in ("role", "content", "tool_calls")}
@@ -141,7 +144,7 @@ def _pieces(choice: Mapping[str, Any]) -> list[Json]:
     if calls:
         pieces.append({"delta": {"tool_calls": _indexed(calls)}})
     pieces.append({"delta": {}, **end, "finish_reason": choice.get("finish_reason")})
-    return [{"index": choice.get("index", 0), "finish_reason": None, **piece} for piece in pieces]
+    return [{"index": index, "finish_reason": None, **piece} for piece in pieces]
 
 
 def _indexed(calls: Sequence[Mapping[str, Any]]) -> list[Json]:

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request
 from gateway.auth import Authenticator
 from gateway.capabilities import prompt_tokens
 from gateway.dialects.anthropic.request import to_chat
+from gateway.dialects.document import counting_body
 from gateway.dialects.fields import model_of, read_object
 from gateway.policies import PolicyBook
 from gateway.routes.body import read_body
@@ -17,7 +18,7 @@ def counting_router(policies: PolicyBook, authenticator: Authenticator, max_body
     """The endpoint."""
     router = APIRouter(tags=["messages"])
 
-    @router.post(PATH)
+    @router.post(PATH, openapi_extra={"requestBody": counting_body()})
     async def count_tokens(request: Request) -> dict[str, int]:
         """An estimate: which tokenizer counts is known only once a model has answered."""
         await caller_of(request, authenticator)

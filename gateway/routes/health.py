@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import orjson
 from fastapi import APIRouter, Response
+from starlette.responses import PlainTextResponse
 
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.routes.refusals import JSON
@@ -33,7 +34,7 @@ def health_router(database: Database, telemetry: Telemetry, why_not_ready: Calla
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus' text format."""
         return Response(telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
