@@ -79,8 +79,10 @@ def optimize(
     ] = False,
     kind: Annotated[
         str,
-        typer.Option(help="best (by held-out folds), or one of threshold, cascade_route, route, best_single."),
-    ] = "best",
+        typer.Option(
+            help="threshold; best takes the kind that is worth most on held-out folds; or cascade_route, route, best_single."
+        ),
+    ] = "threshold",
     prices: PricesOption = None,
     split: SplitOption = None,
     skip_bad: SkipBadOption = False,
