@@ -80,7 +80,7 @@ def optimize(
     kind: Annotated[
         str,
         typer.Option(
-            help="threshold; best takes the kind that is worth most on held-out folds; or cascade_route, route, best_single."
+            help="threshold, cascade_route, route or best_single; best: the kind that is worth most on held-out folds."
         ),
     ] = "threshold",
     prices: PricesOption = None,
