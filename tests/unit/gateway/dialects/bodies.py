@@ -75,6 +75,8 @@ def _changed(valid: Mapping[str, Any], changes: list[tuple[tuple[Any, ...], Any,
             parent = body
             for key in path:
                 parent = parent[key]
+            if isinstance(parent, dict) != isinstance(last, str):
+                continue  # another kind of value stands there by now
             if takes_out:
                 del parent[last]
             else:
