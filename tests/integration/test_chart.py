@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import helm_python as helm
 import kubernetes_validate
@@ -10,15 +10,9 @@ import pytest
 import yaml
 
 from gateway.config.check import load_settings
-from gateway.config.settings import (
-    AuthSettings,
-    CacheSettings,
-    ModelSettings,
-    PolicySettings,
-    PriceSettings,
-    ServerSettings,
-    Settings,
-)
+from gateway.config.section import Section
+from gateway.config.settings import BillingSettings, PolicySettings, ServerSettings, Settings, VerifierSettings
+from gateway.config.upstreams import BreakerSettings
 
 CHART = Path(__file__).parents[2] / "helm" / "spillway"
 CI_VALUES = sorted((CHART / "ci").glob("*.yaml"))
@@ -275,19 +269,25 @@ def test_a_default_that_the_schema_does_not_describe_does_not_exist(chart: helm.
 def test_the_schema_of_config_is_the_schema_of_the_gateway(chart: helm.Chart) -> None:
     """A field that the gateway learns must reach the chart, which would otherwise refuse it."""
     assert chart.schema is not None
-    config = chart.schema["properties"]["config"]["properties"]
-    of_the_chart = {"server": {"host", "port", "drain_s"}, "": {"database"}}
-    price = config["models"]["items"]["properties"]["price"]["properties"]
-    for name, section, properties in (
-        ("", Settings, config),
-        ("server", ServerSettings, config["server"]["properties"]),
-        ("auth", AuthSettings, config["auth"]["properties"]),
-        ("cache", CacheSettings, config["cache"]["properties"]),
-        ("models", ModelSettings, config["models"]["items"]["properties"]),
-        ("price", PriceSettings, price),
-        ("policies", PolicySettings, config["policies"]["items"]["properties"]),
-    ):
-        assert set(properties) == set(section.model_fields) - of_the_chart.get(name, set()), name
+    of_the_chart = {Settings: {"database"}, ServerSettings: {"host", "port", "drain_s"}}
+    described = list(sections(Settings, chart.schema["properties"]["config"]))
+    for section, properties in described:
+        assert set(properties) == set(section.model_fields) - of_the_chart.get(section, set()), section.__name__
+    assert {section for section, _ in described} >= {PolicySettings, VerifierSettings, BreakerSettings, BillingSettings}
+
+
+def sections(section: type[Section], schema: Manifest) -> Iterator[tuple[type[Section], Manifest]]:
+    """Every section of the configuration file, each with the properties that the chart's schema gives it."""
+    yield section, schema["properties"]
+    for field, described in schema["properties"].items():
+        for inner in _sections_in(section.model_fields[field].annotation):
+            yield from sections(inner, described.get("items", described.get("additionalProperties") or described))
+
+
+def _sections_in(annotation: object) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [inner for part in get_args(annotation) for inner in _sections_in(part)]
 
 
 @pytest.mark.parametrize("path", [None, CHART / "ci" / "hosted-values.yaml"], ids=["bare", "hosted"])
