@@ -26,6 +26,7 @@ from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
+from gateway.ledger.rollups.keeper import RollupKeeper
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
 from gateway.policies import load_policies
@@ -73,6 +74,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             await stack.enter_async_context(tenants.running())
             await ledger.start()
             stack.push_async_callback(ledger.stop)
+            await stack.enter_async_context(RollupKeeper(database, settings.ledger.rollup_every_s).running())
             completions = Completions(
                 policies=policies,
                 cascade=Cascade(pools),
@@ -95,11 +97,10 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
 
     app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(completion_routes(at_work, authenticator, settings.server))
-    reports = Reports(database)
     add_api(app, policies, authenticator, settings.server)
-    app.include_router(decisions_router(reports, ledger.flush, authenticator, policies.certificates))
+    app.include_router(decisions_router(Reports(database), ledger.flush, authenticator, policies.certificates))
     app.include_router(tenants.router)
-    app.include_router(dashboard_router(Overview(database), reports, tenants.keys, sessions))
+    app.include_router(dashboard_router(Overview(database), Reports(database), tenants.keys, sessions))
     app.include_router(
         health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")
     )

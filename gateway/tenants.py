@@ -24,6 +24,7 @@ from gateway.rates.limiter import RateLimiter
 from gateway.rates.rates import Rates
 from gateway.routes.admin import AdminAuth, admin_router
 from gateway.routes.admin_budgets import budgets_router
+from gateway.routes.spend import spend_router
 from gateway.tenancy.directory import Directory
 from router.egress import Egress
 
@@ -48,6 +49,7 @@ class Tenants:
         self.router = APIRouter()
         self.router.include_router(admin_router(self.admin_auth, office))
         self.router.include_router(budgets_router(self.admin_auth, treasury))
+        self.router.include_router(spend_router(self.admin_auth, database))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

@@ -65,6 +65,7 @@ class LedgerSettings(Section):
     spool: Path | None = None  # a folder on a disk that stays; relative to the configuration file
     billing: dict[str, BillingSettings] = Field(default_factory=dict)  # by provider; default: what is known of it
     spool_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)  # of each process; beyond it 503
+    rollup_every_s: float = Field(default=60.0, ge=1, allow_inf_nan=False)  # hours that are over are summed up
 
 
 class AuthSettings(Section):

@@ -4,15 +4,15 @@ Knows the ledger's tables and reads them with few statements, each bounded by a 
 Times are UTC; amounts are integer nano-USD, and None where a price is unknown.
 """
 
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, case, func, select
+from sqlalchemy import Row, Select, select
 
 from gateway.database import Database
+from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
 from gateway.ledger.tables import attempts, closings, requests, settlements
 
 _FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -130,11 +130,14 @@ class Overview:
         self._database = database
 
     async def costs(self, tenant_id: str, period: Period) -> tuple[tuple[RequestGroup, ...], tuple[AttemptGroup, ...]]:
-        """A period's requests and calls in groups, from one state of the ledger. Two statements."""
+        """A period's requests and calls in groups, from the rollups and what they do not hold yet."""
+        mine: list[Condition] = [lambda source: source.c.tenant_id == tenant_id]
         async with self._database.read() as connection:
-            by_request = (await connection.execute(_request_groups(tenant_id, period))).all()
-            by_attempt = (await connection.execute(_attempt_groups(tenant_id, period))).all()
-        return tuple(_request_group(row) for row in by_request), tuple(_attempt_group(row) for row in by_attempt)
+            covered = await coverage(connection, _microseconds(period.since), _microseconds(period.until))
+            sums = Sums(connection, covered, sqlite=self._database.is_sqlite)
+            by_request = await sums.of_requests(_REQUEST_DIMENSIONS, _REQUEST_MEASURES, mine)
+            by_attempt = await sums.of_attempts(_ATTEMPT_DIMENSIONS, _ATTEMPT_MEASURES, mine)
+        return _request_groups(by_request, period), _attempt_groups(by_attempt)
 
     async def latest(self, tenant_id: str, *, limit: int, before: str | None = None) -> tuple[Decision, ...]:
         """The newest requests, newest first, those older than ``before`` only. Two statements, ``limit`` requests."""
@@ -159,88 +162,55 @@ def total(tallies: Iterable[Tally]) -> Tally:
     )
 
 
-def _in_period(tenant_id: str, period: Period) -> ColumnElement[bool]:
-    # decision ids begin with their time, so that the index on (tenant, decision) finds a tenant's period
-    return and_(
-        requests.c.tenant_id == tenant_id,
-        requests.c.decision_id >= _earliest_id(period.since),
-        requests.c.decision_id < _earliest_id(period.until),
-    )
+_REQUEST_DIMENSIONS = ("hour_us", "status", "cache_status", "reference_model", "reference_source")
+_REQUEST_MEASURES = ("requests", "spent_nanousd", "compared", "compared_nanousd", "reference_nanousd")
+_ATTEMPT_DIMENSIONS = ("policy", "stage", "model", "state")
+_ATTEMPT_MEASURES = (
+    *("attempts", "spent_nanousd", "unpriced", "unmeasured", "estimated", "prompt_tokens", "completion_tokens"),
+    "latency_s",
+)
 
 
-def _earliest_id(moment: datetime) -> str:
-    milliseconds = int(max(moment, _FIRST_MOMENT).timestamp() * 1000)
-    return f"dec_{uuid.UUID(int=milliseconds << 80).hex}"
-
-
-_settled = settlements.c.attempt_id.is_not(None)
-_unknown = and_(_settled, settlements.c.amount_nanousd.is_(None))
-
-
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def _each_request(tenant_id: str, period: Period) -> Subquery:
-    """One row a request, with what its calls cost and how many of them have no known cost (yet)."""
-    return (
-        select(
-            requests.c.decision_id,
-            func.min(requests.c.created_us).label("created_us"),
-            func.min(requests.c.reference_model).label("reference_model"),
-            func.min(closings.c.status).label("status"),
-            func.min(closings.c.cache_status).label("cache_status"),
-            func.min(closings.c.reference_nanousd).label("reference_nanousd"),
-            func.min(closings.c.reference_source).label("reference_source"),
-            func.coalesce(func.sum(settlements.c.amount_nanousd), 0).label("spent"),
-            (func.count(attempts.c.attempt_id) - func.count(settlements.c.amount_nanousd)).label("unknown"),
-        )
-        .select_from(requests)
-        .outerjoin(closings, closings.c.decision_id == requests.c.decision_id)
-        .outerjoin(attempts, attempts.c.decision_id == requests.c.decision_id)
-        .outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
-        .where(_in_period(tenant_id, period))
-        .group_by(requests.c.decision_id)
-        .subquery("each_request")
-    )
-
-
-def _request_groups(tenant_id: str, period: Period) -> Select[Any]:
-    each = _each_request(tenant_id, period)
+def _request_groups(sums: Mapping[Key, Mapping[str, int | float]], period: Period) -> tuple[RequestGroup, ...]:
     slot_us = int(period.slot / timedelta(microseconds=1))
-    slot = (each.c.created_us - each.c.created_us % slot_us).label("slot_us")
-    both_known = and_(each.c.unknown == 0, each.c.reference_nanousd.is_not(None))
-    common = (slot, each.c.status, each.c.cache_status, each.c.reference_model, each.c.reference_source)
-    return select(
-        *common,
-        func.count().label("requests"),
-        func.sum(each.c.spent).label("spent"),
-        _count(both_known).label("compared"),
-        func.coalesce(func.sum(case((both_known, each.c.spent))), 0).label("compared_spent"),
-        func.coalesce(func.sum(case((both_known, each.c.reference_nanousd))), 0).label("reference"),
-    ).group_by(*common)
-
-
-def _attempt_groups(tenant_id: str, period: Period) -> Select[Any]:
-    common = (requests.c.policy, attempts.c.stage, attempts.c.model, settlements.c.state)
-    return (
-        select(
-            *common,
-            func.count().label("calls"),
-            func.coalesce(func.sum(settlements.c.amount_nanousd), 0).label("spent"),
-            _count(and_(_unknown, attempts.c.price_version.is_(None))).label("unpriced"),
-            _count(and_(_unknown, attempts.c.price_version.is_not(None))).label("unmeasured"),
-            _count(settlements.c.usage_source == "estimated").label("estimated"),
-            func.coalesce(func.sum(settlements.c.prompt_tokens), 0).label("prompt_tokens"),
-            func.coalesce(func.sum(settlements.c.completion_tokens), 0).label("completion_tokens"),
-            func.coalesce(func.sum(settlements.c.latency_s), 0.0).label("latency_s"),
+    found: dict[Key, Tally] = {}
+    for (hour_us, *common), values in sums.items():
+        tally = Tally(
+            requests=int(values["requests"]),
+            spent_nanousd=int(values["spent_nanousd"]),
+            compared=int(values["compared"]),
+            compared_nanousd=int(values["compared_nanousd"]),
+            reference_nanousd=int(values["reference_nanousd"]),
         )
-        .select_from(requests)
-        .join(attempts, attempts.c.decision_id == requests.c.decision_id)
-        .outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
-        .where(_in_period(tenant_id, period))
-        .group_by(*common)
-        .order_by(requests.c.policy, attempts.c.stage, attempts.c.model)
+        slot = (hour_us - hour_us % slot_us, *common)
+        found[slot] = total([found.get(slot, Tally()), tally])
+    return tuple(
+        RequestGroup(
+            slot=_moment(slot_us),
+            status=status,
+            cache_status=cache_status,
+            reference_model=reference_model,
+            reference_source=reference_source,
+            tally=tally,
+        )
+        for (slot_us, status, cache_status, reference_model, reference_source), tally in found.items()
+    )
+
+
+def _attempt_groups(sums: Mapping[Key, Mapping[str, int | float]]) -> tuple[AttemptGroup, ...]:
+    in_order = sorted(sums.items(), key=lambda item: (item[0][0] or "", *item[0][1:3]))
+    return tuple(
+        AttemptGroup(
+            policy=policy,
+            stage=stage,
+            model=model,
+            state=state,
+            calls=int(values["attempts"]),
+            spent_nanousd=int(values["spent_nanousd"]),
+            latency_s=float(values["latency_s"]),
+            **{name: int(values[name]) for name in _ATTEMPT_MEASURES[2:-1]},
+        )
+        for (policy, stage, model, state), values in in_order
     )
 
 
@@ -274,43 +244,12 @@ def _calls(decision_ids: Sequence[str]) -> Select[Any]:
     )
 
 
+def _microseconds(moment: datetime) -> int:
+    return int(max(moment, _FIRST_MOMENT).timestamp()) * 1_000_000
+
+
 def _moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)
-
-
-def _request_group(row: Row[Any]) -> RequestGroup:
-    tally = Tally(
-        requests=row.requests,
-        spent_nanousd=int(row.spent),  # PostgreSQL adds BIGINTs up to a NUMERIC
-        compared=int(row.compared),
-        compared_nanousd=int(row.compared_spent),
-        reference_nanousd=int(row.reference),
-    )
-    return RequestGroup(
-        slot=_moment(row.slot_us),
-        status=row.status,
-        cache_status=row.cache_status,
-        reference_model=row.reference_model,
-        reference_source=row.reference_source,
-        tally=tally,
-    )
-
-
-def _attempt_group(row: Row[Any]) -> AttemptGroup:
-    return AttemptGroup(
-        policy=row.policy,
-        stage=row.stage,
-        model=row.model,
-        state=row.state,
-        calls=row.calls,
-        spent_nanousd=int(row.spent),
-        unpriced=int(row.unpriced),
-        unmeasured=int(row.unmeasured),
-        estimated=int(row.estimated),
-        prompt_tokens=int(row.prompt_tokens),
-        completion_tokens=int(row.completion_tokens),
-        latency_s=float(row.latency_s),
-    )
 
 
 def _decision(row: Row[Any], calls: Sequence[Row[Any]]) -> Decision:

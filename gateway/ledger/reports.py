@@ -1,38 +1,56 @@
-"""What was spent: exact sums over the ledger, by model, key or day.
+"""What was spent: exact sums over the ledger, by whatever it can be told apart by.
 
-Sums are taken of integers by the database. An attempt whose price is unknown is counted beside the sums and never in
-them as zero. Knows no page and no command line.
+Sums are taken of integers by the database, of rollups where there are any. An attempt whose price is unknown is counted
+beside the sums and never in them as zero. Knows no page and no command line.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, FromClause
 
 from gateway.database import Database
+from gateway.errors import InvalidRequest
 from gateway.ledger.decisions import DecisionReport, explain
 from gateway.ledger.entry import usd
-from gateway.ledger.tables import attempts, closings, requests, settlements
+from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
 
-SpendBy = Literal["model", "key", "day"]
+Heading = Literal["hour", "day", "model", "provider", "org", "team", "key", "policy", "kind"]
+HEADINGS: tuple[Heading, ...] = get_args(Heading)
+TAG = "tag:"  # and its name
 
 _DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
+_COLUMNS: Mapping[str, str] = {
+    "org": "tenant_id",
+    "team": "team_id",
+    "key": "key_id",
+    "hour": "hour_us",
+    "day": "hour_us",
+}
+_OF_ATTEMPTS_ALONE = frozenset({"model", "provider", "kind"})  # a request may call several of them
+_ATTEMPT_MEASURES = (
+    *("attempts", "estimated", "unpriced", "unmeasured", "prompt_tokens", "completion_tokens"),
+    *("spent_nanousd", "estimated_nanousd", "reserved_nanousd", "corrected_nanousd"),
+)
+_REQUEST_MEASURES = ("requests", "saved_nanousd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendRow:
-    """What was spent under one heading: a model, a key's id (None: without a key), a day of UTC, or all together.
+    """What was spent under one heading: a model, a key's id (None: without one), a day of UTC, …, or all together.
 
-    known_nanousd : of all settled attempts whose price is known; ``rejected_nanousd`` and ``estimated_nanousd`` are
-        contained in it.
+    known_nanousd : of all settled attempts whose price is known, corrections included; ``rejected_nanousd``,
+        ``overhead_nanousd`` and ``estimated_nanousd`` are contained in it.
+    overhead_nanousd : of shadow answers, judges, verifiers and embeddings.
     reserved_nanousd : bounds of the open attempts, which are settled later.
     saved_nanousd : what the cached answers had cost when they were bought.
     """
 
     heading: str | None
-    requests: int | None = 0  # None by model: a request may call several
+    requests: int | None = 0  # None by model, provider or kind: a request may call several
     attempts: int = 0
     accepted: int = 0
     rejected: int = 0
@@ -46,7 +64,9 @@ class SpendRow:
     completion_tokens: int = 0
     known_nanousd: int = 0
     rejected_nanousd: int = 0
+    overhead_nanousd: int = 0
     estimated_nanousd: int = 0
+    corrected_nanousd: int = 0
     reserved_nanousd: int = 0
     saved_nanousd: int = 0
 
@@ -65,11 +85,52 @@ class SpendRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A half-open stretch of time and whose requests are meant; None is without bound."""
+    """A half-open stretch of time and whose spending is meant; None is without bound.
+
+    tag : name and value that its request carried.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     tenant_id: str | None = None
+    team_id: str | None = None
+    key_id: str | None = None
+    policy: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    kind: str | None = None
+    tag: tuple[str, str] | None = None
+
+    @property
+    def since_us(self) -> int | None:
+        """In microseconds since 1970."""
+        return None if self.since is None else _microseconds(self.since)
+
+    @property
+    def until_us(self) -> int | None:
+        """In microseconds since 1970."""
+        return None if self.until is None else _microseconds(self.until)
+
+    @property
+    def of_whole_requests(self) -> bool:
+        """Whether a request is either meant as a whole or not at all."""
+        return self.model is None and self.provider is None and self.kind is None
+
+    def conditions(self) -> list[Condition]:
+        """On the columns that attempts and requests have both."""
+        return self._equal("tenant_id", "team_id", "key_id", "policy")
+
+    def attempt_conditions(self) -> list[Condition]:
+        """On the columns of attempts."""
+        return [*self.conditions(), *self._equal("model", "provider", "kind")]
+
+    def tag_conditions(self) -> list[Condition]:
+        """On the value of the tag that is read."""
+        value = None if self.tag is None else self.tag[1]
+        return [] if value is None else [lambda source: source.c.tag_value == value]
+
+    def _equal(self, *names: str) -> list[Condition]:
+        return [_equals(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
 
 
 class Reports:
@@ -78,10 +139,13 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spend(self, by: SpendBy, span: Span | None = None) -> tuple[SpendRow, ...]:
-        """One row per model, key or day in which something was asked, costliest first, days in order."""
-        rows = await self._rows(by, span or Span())
-        if by == "day":
+    async def spend(self, by: str, span: Span | None = None) -> tuple[SpendRow, ...]:
+        """One row per heading under which something was asked, costliest first, hours and days in order.
+
+        by : one of HEADINGS, or ``tag:`` and a tag's name. Raises InvalidRequest for others.
+        """
+        rows = await self._rows(checked_heading(by), span or Span())
+        if by in ("day", "hour"):
             return tuple(sorted(rows, key=lambda row: row.heading or ""))
         return tuple(sorted(rows, key=lambda row: (-row.known_nanousd, row.heading or "")))
 
@@ -94,104 +158,98 @@ class Reports:
         """One request explained in full, if it is the tenant's; ``tenant_id`` None: whosever it is."""
         return await explain(self._database, decision_id, tenant_id=tenant_id)
 
-    async def _rows(self, by: SpendBy | None, span: Span) -> list[SpendRow]:
-        queries = (_attempt_sums(by, span), _cache_sums(by, span), *((_request_counts(by, span),) * (by != "model")))
-        found: dict[Any, dict[str, Any]] = {}
+    async def _rows(self, by: str | None, span: Span) -> list[SpendRow]:
+        tag = by.removeprefix(TAG) if by is not None and by.startswith(TAG) else None
+        if tag is not None and span.tag is not None and span.tag[0] != tag:
+            raise InvalidRequest("by and tag name two different tags", param="tag", code="invalid_parameter")
+        read_tag = tag if span.tag is None else span.tag[0]
+        found: dict[str | None, dict[str, int]] = {}
         async with self._database.read() as connection:
-            for query in queries:
-                for row in (await connection.execute(query)).mappings():
-                    found.setdefault(row["heading"], {}).update(_values(row))
-        unasked: dict[str, Any] = {"requests": None} if by == "model" else {}
-        return [SpendRow(heading=_heading(by, key), **unasked, **values) for key, values in found.items()]
+            covered = await coverage(connection, span.since_us, span.until_us)
+            sums = Sums(connection, covered, sqlite=self._database.is_sqlite)
+            await _collect(found, sums, by, span, read_tag)
+            if tag is not None and span.tag is None:  # those without the tag: all, minus those that have it
+                rest: dict[str | None, dict[str, int]] = {}
+                await _collect(rest, sums, None, span, None)
+                without = rest.get(None, {})
+                for row in found.values():
+                    _add(without, {name: -value for name, value in row.items()})
+                if any(without.values()):
+                    found[None] = without
+        known = {field.name for field in fields(SpendRow)}
+        unasked: dict[str, Any] = {"requests": None} if by in _OF_ATTEMPTS_ALONE or not span.of_whole_requests else {}
+        return [
+            SpendRow(heading=key, **{**{name: value for name, value in row.items() if name in known}, **unasked})
+            for key, row in found.items()
+        ]
 
 
-def _attempt_sums(by: SpendBy | None, span: Span) -> Select[Any]:
-    settled = settlements.c.attempt_id.is_not(None)
-    heading = _heading_column(by, attempts.c.model, attempts.c.opened_us)
-    states = ("accepted", "rejected", "failed", "cancelled")
-    amount = settlements.c.amount_nanousd
-    is_estimate = settlements.c.usage_source == "estimated"
-    tables: FromClause = attempts.outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
-    if by == "key" or span.tenant_id is not None:
-        tables = tables.join(requests, requests.c.decision_id == attempts.c.decision_id)
-    return (
-        select(
-            heading.label("heading"),
-            func.count().label("attempts"),
-            *(_count(settlements.c.state == state).label(state) for state in states),
-            _count(~settled).label("open"),
-            _count(and_(settled, amount.is_(None))).label("unknown"),
-            _count(is_estimate).label("estimated"),
-            _sum(settlements.c.prompt_tokens).label("prompt_tokens"),
-            _sum(settlements.c.completion_tokens).label("completion_tokens"),
-            _sum(amount).label("known_nanousd"),
-            _sum(amount, settlements.c.state == "rejected").label("rejected_nanousd"),
-            _sum(amount, is_estimate).label("estimated_nanousd"),
-            _sum(attempts.c.reserved_nanousd, ~settled).label("reserved_nanousd"),
-        )
-        .select_from(tables)
-        .where(*_within(span, attempts.c.opened_us))
-        .group_by(heading)
+def checked_heading(by: str) -> str:
+    """As it was given. Raises InvalidRequest where nothing can be broken down by it."""
+    if by in HEADINGS or (by.startswith(TAG) and len(by) > len(TAG)):
+        return by
+    raise InvalidRequest(
+        f"by: {by!r} is none of {', '.join(HEADINGS)} or tag:NAME", param="by", code="invalid_parameter"
     )
 
 
-def _cache_sums(by: SpendBy | None, span: Span) -> Select[Any]:
-    heading = _heading_column(by, closings.c.answered_model, requests.c.created_us)
-    return (
-        select(
-            heading.label("heading"),
-            func.count().label("cache_hits"),
-            _sum(closings.c.saved_nanousd).label("saved_nanousd"),
-        )
-        .select_from(closings.join(requests, requests.c.decision_id == closings.c.decision_id))
-        .where(closings.c.status == "cached", *_within(span, requests.c.created_us))
-        .group_by(heading)
+async def _collect(
+    found: dict[str | None, dict[str, int]], sums: Sums, by: str | None, span: Span, tag: str | None
+) -> None:
+    column = [] if by is None else ["tag_value" if by.startswith(TAG) else _COLUMNS.get(by, by)]
+    attempts = await sums.of_attempts(
+        [*column, "kind", "state"], _ATTEMPT_MEASURES, [*span.attempt_conditions(), *span.tag_conditions()], tag
     )
+    for key, values in attempts.items():
+        _add(found.setdefault(_heading(by, key), {}), _of_attempts(key[-2], key[-1], values))
+    if not span.of_whole_requests or by in ("provider", "kind"):
+        return
+    of_model = ["answered_model"] if by == "model" else column
+    where = [*span.conditions(), *span.tag_conditions()]
+    for key, values in (await sums.of_requests([*of_model, "status"], _REQUEST_MEASURES, where, tag)).items():
+        cached = key[-1] == "cached"
+        if by == "model" and not cached:
+            continue
+        told = {"requests": int(values["requests"]), "saved_nanousd": int(values["saved_nanousd"])}
+        told["cache_hits"] = told["requests"] if cached else 0
+        _add(found.setdefault(_heading(by, key), {}), told)
 
 
-def _request_counts(by: SpendBy | None, span: Span) -> Select[Any]:
-    heading = _heading_column(by, requests.c.requested_model, requests.c.created_us)
-    counted = select(heading.label("heading"), func.count().label("requests"))
-    return counted.select_from(requests).where(*_within(span, requests.c.created_us)).group_by(heading)
+def _of_attempts(kind: str, state: str | None, values: Mapping[str, int | float]) -> dict[str, int]:
+    told = {
+        name: int(value) for name, value in values.items() if name not in ("spent_nanousd", "unpriced", "unmeasured")
+    }
+    spent = int(values["spent_nanousd"])
+    told["known_nanousd"] = spent
+    told["unknown"] = int(values["unpriced"] + values["unmeasured"])
+    told["open" if state is None else state] = told["attempts"]
+    told["rejected_nanousd"] = spent if state == "rejected" else 0
+    told["overhead_nanousd"] = 0 if kind == "answer" else spent
+    return told
 
 
-def _heading_column(by: SpendBy | None, model: ColumnElement[str], moment_us: ColumnElement[int]) -> ColumnElement[Any]:
-    if by == "model":
-        return model
-    if by == "key":
-        return requests.c.key_id
-    return moment_us - moment_us % _DAY_US if by == "day" else literal(0)
+def _add(sums: dict[str, int], values: Mapping[str, int]) -> None:
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0) + value
 
 
-def _heading(by: SpendBy | None, key: Any) -> str | None:
+def _heading(by: str | None, key: Key) -> str | None:
+    if by is None:
+        return None
     if by == "day":
-        return date.fromordinal(_EPOCH + int(key) // _DAY_US).isoformat()
-    return None if by is None else key
+        return date.fromordinal(_EPOCH + int(key[0]) // _DAY_US).isoformat()
+    if by == "hour":
+        return datetime.fromtimestamp(int(key[0]) // 1_000_000, UTC).strftime("%Y-%m-%dT%H:00Z")
+    told: str | None = key[0]
+    return told
 
 
-def _within(span: Span, moment_us: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if span.since is not None:
-        conditions.append(moment_us >= _microseconds(span.since))
-    if span.until is not None:
-        conditions.append(moment_us < _microseconds(span.until))
-    if span.tenant_id is not None:
-        conditions.append(requests.c.tenant_id == span.tenant_id)
-    return conditions
+def _equals(name: str, value: str) -> Condition:
+    def condition(source: FromClause) -> ColumnElement[bool]:
+        return source.c[name] == value
+
+    return condition
 
 
 def _microseconds(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def _sum(column: ColumnElement[int], condition: ColumnElement[bool] | None = None) -> ColumnElement[int]:
-    return func.coalesce(func.sum(column if condition is None else case((condition, column))), 0)
-
-
-def _values(row: RowMapping) -> dict[str, int]:
-    # PostgreSQL adds BIGINTs up to a NUMERIC, which comes as a Decimal
-    return {name: int(value) for name, value in row.items() if name != "heading"}

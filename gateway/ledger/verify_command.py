@@ -13,6 +13,7 @@ import typer
 
 from gateway.database import Database, DatabaseError
 from gateway.errors import GatewayError
+from gateway.ledger.rollups.cli import rollup
 from gateway.ledger.verify import Verdict, verify
 from gateway.options import DEFAULT_CONFIG, ConfigOption
 
@@ -28,6 +29,9 @@ class BadHeads(GatewayError):
 @ledger.callback()
 def about() -> None:
     """The ledger itself: is it as it was written?"""
+
+
+ledger.command("rollup")(rollup)
 
 
 @ledger.command("verify")

@@ -16,7 +16,7 @@ from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import explain
 from gateway.ledger.overview import Overview
-from gateway.ledger.reports import Reports, Span, SpendBy
+from gateway.ledger.reports import Heading, Reports, Span
 from gateway.ledger.tables import attempts, line_items, settlements
 from gateway.ledger.writer import LedgerWriter
 from router.errors import BackendRefused, BackendTimeout
@@ -84,7 +84,7 @@ def test_the_total_is_the_sum_of_recomputed_costs(tmp_path: Path, asked: list[li
             unknown = sum(BOOK.price(model) is None for model, _ in flat)
             total = await Reports(database).total()
             assert (total.known_nanousd, total.unknown, total.attempts) == (expected, unknown, len(flat))
-            for by in get_args(SpendBy):
+            for by in get_args(Heading):
                 rows = await Reports(database).spend(by)
                 assert sum(row.known_nanousd for row in rows) == expected
                 assert sum(row.unknown for row in rows) == unknown

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 import uuid
 from asyncio.subprocess import PIPE
 from dataclasses import fields
@@ -23,6 +24,8 @@ from gateway.keys import KeyStore
 from gateway.ledger.billing import Correction, Line, Reservation
 from gateway.ledger.group import Group
 from gateway.ledger.partitions import is_our_own
+from gateway.ledger.rollups.fold import Rollups
+from gateway.ledger.rollups.sources import HOUR_US
 from gateway.tenancy.directory import Directory
 from gateway.tenancy.scope import RateLimit, Scope
 from scorer.answer import Usage
@@ -58,6 +61,7 @@ async def fill(database: Database) -> None:
         await connection.execute(insert(budget_alerts), alert)
         row = {"price_version": uuid.uuid4().hex, "model": "small", "content": "{}", "seen_us": 1}
         await connection.execute(insert(metadata.tables["price_versions"]), row)
+    await Rollups(database).fold(time.time_ns() // 1000 + 3 * HOUR_US)
 
 
 async def settled(database: Database) -> Reservation:

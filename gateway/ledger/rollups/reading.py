@@ -1,0 +1,146 @@
+"""Sums over any stretch of time: whole hours from the rollups, the rest from raw rows, together exact.
+
+What the rollups cannot know yet (the running hour, and hours to which something was added since) is read raw.
+Knows which part is read where. Knows no report.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.ledger.rollups.changes import changes_since_marks
+from gateway.ledger.rollups.sources import HOUR_US, Ranges, each_attempt, each_request, uncompiled
+from gateway.ledger.rollups.tables import attempt_rollups, request_rollups, rollup_state
+
+_MOST_LINKS = 5_000  # with more of them behind, raw rows are quicker
+
+Condition = Callable[[FromClause], ColumnElement[bool]]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Which part of a stretch is read from the rollups, and which from raw rows.
+
+    rolled : from which hour on and before which, None where no hour is.   changed : hours within that are not.
+    lost_us : raw rows before it were dropped, of which only whole hours are known.
+    """
+
+    rolled: tuple[int, int] | None
+    changed: tuple[int, ...]
+    raw: Ranges
+    lost_us: int
+
+
+async def coverage(connection: AsyncConnection, since_us: int | None, until_us: int | None) -> Coverage:
+    """For ``[since, until)`` as things stand."""
+    await uncompiled(connection)
+    state = (await connection.execute(select(rollup_state))).one_or_none()
+    since = 0 if since_us is None else since_us
+    if state is None or not state.rolled_until_us:
+        return Coverage(rolled=None, changed=(), raw=[(since, until_us)], lost_us=0)
+    changes = await changes_since_marks(connection, before_us=state.rolled_until_us, most_links=_MOST_LINKS)
+    if changes.complete:
+        return cover(since, until_us, state.rolled_until_us, changes.hours, state.raw_since_us)
+    return cover(since, until_us, state.raw_since_us, frozenset(), state.raw_since_us)
+
+
+def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[int], lost_us: int = 0) -> Coverage:
+    """Cut a stretch into whole hours that are rolled up and the rest.
+
+    >>> cover(HOUR_US // 2, None, 3 * HOUR_US, [HOUR_US]).raw == [
+    ...     (HOUR_US // 2, HOUR_US), (HOUR_US, 2 * HOUR_US), (3 * HOUR_US, None)]
+    True
+    """
+    first = -(-since // HOUR_US) * HOUR_US
+    last = rolled_until if until is None else min(rolled_until, until // HOUR_US * HOUR_US)
+    if first >= last:
+        return Coverage(rolled=None, changed=(), raw=[(since, until)], lost_us=lost_us)
+    stale = tuple(sorted(hour for hour in changed if first <= hour < last))
+    raw: list[tuple[int, int | None]] = [(since, first)] if since < first else []
+    raw += [(hour, hour + HOUR_US) for hour in stale]
+    if until is None or last < until:
+        raw.append((last, until))
+    return Coverage(rolled=(first, last), changed=stale, raw=raw, lost_us=lost_us)
+
+
+def grouped(source: FromClause, dimensions: Sequence[str], measures: Sequence[str]) -> Select[Any]:
+    """The measures of a source added up for each combination of the dimensions."""
+    columns = [source.c[name] for name in dimensions]
+    sums = [func.sum(source.c[name]).label(name) for name in measures]
+    return select(*columns, *sums).group_by(*columns)
+
+
+class Sums:
+    """Reads sums on one connection, as the coverage says."""
+
+    def __init__(self, connection: AsyncConnection, covered: Coverage, *, sqlite: bool) -> None:
+        self._connection, self._covered, self._sqlite = connection, covered, sqlite
+
+    async def of_attempts(
+        self,
+        dimensions: Sequence[str],
+        measures: Sequence[str],
+        where: Sequence[Condition] = (),
+        tag: str | None = None,
+    ) -> dict[Key, dict[str, int | float]]:
+        """By the dimensions (columns of ``attempt_rollups``). tag : count attempts for their tag of this name."""
+        raw = each_attempt(self._covered.raw, tagged=tag is not None, sqlite=self._sqlite)
+        return await self._sums(attempt_rollups, raw, dimensions, measures, [*where, _tagged(tag)])
+
+    async def of_requests(
+        self,
+        dimensions: Sequence[str],
+        measures: Sequence[str],
+        where: Sequence[Condition] = (),
+        tag: str | None = None,
+    ) -> dict[Key, dict[str, int | float]]:
+        """By the dimensions (columns of ``request_rollups``)."""
+        raw = each_request(self._covered.raw, tagged=tag is not None, sqlite=self._sqlite)
+        return await self._sums(request_rollups, raw, dimensions, measures, [*where, _tagged(tag)])
+
+    async def _sums(
+        self,
+        table: Table,
+        raw: FromClause,
+        dimensions: Sequence[str],
+        measures: Sequence[str],
+        where: Sequence[Condition],
+    ) -> dict[Key, dict[str, int | float]]:
+        found: dict[Key, dict[str, int | float]] = {}
+        sources: list[tuple[FromClause, Sequence[Condition]]] = []
+        if self._covered.rolled is not None:
+            sources.append((table, [*where, self._rolled]))
+        if self._covered.raw:
+            sources.append((raw, where))
+        for source, conditions in sources:
+            query = grouped(source, dimensions, measures).where(*(condition(source) for condition in conditions))
+            for row in (await self._connection.execute(query)).all():
+                _add(found.setdefault(tuple(row[: len(dimensions)]), {}), measures, row[len(dimensions) :])
+        return found
+
+    def _rolled(self, source: FromClause) -> ColumnElement[bool]:
+        assert self._covered.rolled is not None  # noqa: S101 - asked only then
+        first, last = self._covered.rolled
+        hour = source.c.hour_us
+        return and_(
+            hour >= first, hour < last, *([hour.not_in(self._covered.changed)] if self._covered.changed else [])
+        )
+
+
+def _tagged(tag: str | None) -> Condition:
+    return lambda source: source.c.tag_name == (tag or "")
+
+
+def _add(sums: dict[str, int | float], measures: Sequence[str], values: Iterable[Any]) -> None:
+    for name, value in zip(measures, values, strict=True):
+        plain = 0 if value is None else value if isinstance(value, float) else int(value)
+        sums[name] = sums.get(name, 0) + plain
+
+
+def as_ints(sums: Mapping[str, int | float]) -> dict[str, int]:
+    """Of measures that are counts or amounts."""
+    return {name: int(value) for name, value in sums.items()}
