@@ -8,6 +8,9 @@ _STOPPED = {
     "last_stage": "{model} answered: it is the last tier, whose answer is taken whatever its score.",
     "best_seen": "{model} had the best answer of those that were paid for, and none that was left was worth its price.",
     "best_so_far": "{model} had the best answer of those that were paid for, and no later tier gave a better one.",
+    "failed_verification": "{model} answered although a verifier failed its answer, as it failed every other one.",
+    "fallback": "{model} answered as a fallback, for no model of the strategy could be called with success.",
+    "budget_exhausted": "{model} had the best answer of those that were paid for, and no budget was left for more.",
     "scorer_abstained": "{model} answered as the safe model, for the scorer could judge none of the answers.",
 }
 _ENDED = {

@@ -11,6 +11,7 @@ from gateway.telemetry import Telemetry
 class Counted:
     counts = LedgerCounts()
     unsettled = 3
+    spooled_bytes = 512
 
 
 def test_counters_are_read_at_the_moment_of_asking() -> None:
@@ -20,3 +21,4 @@ def test_counters_are_read_at_the_moment_of_asking() -> None:
     text = telemetry.render().decode()
     assert "spillway_ledger_unknown_prices_total 2.0" in text
     assert "spillway_ledger_unsettled 3.0" in text
+    assert "spillway_ledger_spooled_bytes 512.0" in text
