@@ -96,11 +96,11 @@ class _Check:
             number, hashed = row["link"], row["hash"]
             writer, position = writer_and_position(number)
             first = before is None or writer_and_position(before[0])[0] != writer
-            previous = NOTHING_BEFORE if first and position == 1 else row["previous"] if first else before[1]  # type: ignore[index]  # not first: there is one before
-            if not first and before is not None and number != before[0] + 1:
-                self.verdict.found(
-                    Finding(what="link missing", table="links", key=str(before[0] + 1), link=before[0] + 1)
-                )
+            awaited, previous = (
+                ((writer << 36) + 1, NOTHING_BEFORE) if first or before is None else (before[0] + 1, before[1])
+            )
+            if number != awaited:
+                self.verdict.found(Finding(what="link missing", table="links", key=str(awaited), link=awaited))
             elif row["previous"] != previous or not self._is_whole(row):
                 self.verdict.found(Finding(what="link changed", table="links", key=str(number), link=number))
             if wanted.get(writer) == position and heads[writer][1] != hashed.hex():

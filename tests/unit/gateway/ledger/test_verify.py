@@ -100,3 +100,10 @@ async def test_a_tail_that_was_cut_off_is_found_against_heads_kept_elsewhere(fil
         await connection.execute(delete(links).where(links.c.link == newest))
     assert (await verify(filled)).is_sound
     assert [one.what for one in (await verify(filled, heads=heads)).findings] == ["link missing"]
+
+
+async def test_a_beginning_that_was_cut_off_is_found(filled: Database) -> None:
+    oldest = (await rows_of(filled, links))[0]["link"]
+    async with filled.write() as connection:
+        await connection.execute(delete(links).where(links.c.link == oldest))
+    assert ("link missing", "links") in await said(filled)
