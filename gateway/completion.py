@@ -6,93 +6,34 @@ else, call it.
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 
 from gateway.admission import Gate, Passing, must_be_open_to
-from gateway.affordable import as_afforded
+from gateway.affordable import as_afforded, within_limit
 from gateway.auth import ANONYMOUS
 from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
 from gateway.capabilities import needs_of
+from gateway.errors import NotCached
+from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.keys import Caller
-from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent
+from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent, usd
 from gateway.ledger.request_log import RequestLog
 from gateway.ledger.writer import LedgerWriter
 from gateway.policies import Choice, PolicyBook
 from gateway.telemetry import Telemetry
 from gateway.upstream_errors import refusal
+from gateway.wishes import CacheWish
 from router.backends.backend import Call, Chunk
 from router.calling import Opening
 from router.cascade import Cascade
-from router.outcome import Attempt, Outcome, Verdict
+from router.outcome import Attempt, Outcome
 from router.pacing import under_pressure
-from scorer.answer import Query, Usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """What a client asks for, as a chat completion, whichever dialect it spoke.
-
-    body : without ``model``, ``stream`` and ``stream_options``.
-    timeout_s : what the client gives it, if it says so.
-    endpoint : the path that was asked.   dropped : hints of the client's that a chat completion cannot express.
-    """
-
-    query: Query
-    model: str
-    body: Mapping[str, Any]
-    endpoint: str
-    stream: bool = False
-    dropped: tuple[str, ...] = ()
-    timeout_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Who answers and why, as far as it is known. None: not known yet, or not applicable.
-
-    tier : 1-based.   spent : all attempts of the request together.
-    pressure : how much budgets that run down lowered the thresholds.   rates : what the client is told of its rates.
-    dropped : hints of the client's that the model which answers was not given, since nothing there can express them.
-    """
-
-    id: str
-    created: datetime
-    policy: str | None
-    strategy_id: str | None
-    cache: CacheStatus
-    model: str
-    tier: int | None = None
-    score: float | None = None
-    threshold: float | None = None
-    stop_reason: str | None = None
-    abstention: str | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    spent: Spent | None = None
-    dropped: tuple[str, ...] = ()
-    pressure: float | None = None
-    rates: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def chat_id(self) -> str:
-        """The id of the completion object, by which the decision can be found again."""
-        return "chatcmpl-" + self.id.removeprefix("dec_")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
-    """A whole answer. body : the model's chat.completion object.   live : its chunks have already gone out."""
-
-    decision: Decision
-    body: Mapping[str, Any]
-    usage: Usage | None
-    live: bool = False
 
 
 class Completions:
@@ -124,24 +65,31 @@ class Completions:
         Raises RequestError if nobody answers, possibly after chunks. Closing the generator hangs up on the upstream
         and settles its attempt as cancelled.
         """
-        choice = self._policies.choose(request.model, request.body)
-        must_be_open_to(caller, request.model, choice.policy)
+        named = self._policies.named(request.model, request.wishes)
+        choice = self._policies.choose(named, request.body, request.wishes)
+        must_be_open_to(caller, named, choice.policy)
         async with self._gate.passing(caller, request.query.id, needs_of(request.body)) as passing:
-            choice = replace(choice, strategy=under_pressure(choice.strategy, passing.pressure))
-            async with aclosing(self._passed(request, caller, choice, passing)) as events:
+            key = self._key(request, caller, choice)  # pressure comes and goes: it is no part of what is asked for
+            if passing.pressure:
+                strategy = under_pressure(choice.strategy, passing.pressure)
+                choice = replace(choice, strategy=strategy, altered=(*choice.altered, "pressure"))
+            async with aclosing(self._passed(request, caller, choice, passing, key)) as events:
                 async for event in events:
                     yield event
 
     async def _passed(
-        self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing
+        self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, key: str | None
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         record = _record(request, caller, choice, passing)
-        key = self._key(request, caller, choice)
-        entry = None if key is None else await self._lookup(key, choice)
+        entry = None if key is None else await self._lookup(key, choice, request.wishes.cache)
+        if entry is None and request.wishes.cache.only:
+            raise NotCached("No answer to this request is kept, and no model was to be asked.")
         status: CacheStatus = "DISABLED" if key is None else "MISS" if entry is None else "HIT"
         self._telemetry.looked_up(choice.policy, status)
         await self._ledger.open_request(record)
-        log = self._ledger.log_for(record, request.body, most_nanousd=caller.max_cost_nanousd)
+        most_nanousd, clamped = _limit(request, caller)
+        log = self._ledger.log_for(record, request.body, most_nanousd=most_nanousd)
+        choice = within_limit(choice, most_nanousd, log.bound_nanousd)
         page = _Page(log, choice, self._telemetry, passing)
         draft = Decision(
             id=record.decision_id,
@@ -152,13 +100,15 @@ class Completions:
             model=choice.strategy.stages[-1].model,
             pressure=passing.pressure or None,
             rates=passing.headers,
+            certificate=choice.certificate,
+            clamped=clamped,
         )
         if entry is not None:
             yield self._cached(request, draft, choice, entry, page)
             return
         async with aclosing(self._answer(request, choice, page, draft)) as events:
             async for event in events:
-                if isinstance(event, Completion) and key is not None:
+                if isinstance(event, Completion) and key is not None and _may_keep(request, choice):
                     await self._keep(key, choice, event)
                 yield event
 
@@ -191,7 +141,7 @@ class Completions:
                         continue
                     if not live:
                         live = True
-                        dropped = self._dropped(request, page.model)
+                        dropped = self._dropped(request, choice, page.model)
                         yield replace(draft, model=page.model, tier=choice.tier(page.model), dropped=dropped)
                     yield event
         except Exception:
@@ -204,11 +154,11 @@ class Completions:
         self._close(page, outcome, draft, choice, "failed")
         if outcome is None or outcome.answered is None or outcome.answered.reply is None:
             raise refusal(outcome)
-        draft = replace(draft, dropped=self._dropped(request, outcome.answered.model))
+        draft = replace(draft, dropped=self._dropped(request, choice, outcome.answered.model))
         yield _completion(outcome, outcome.answered, choice, page, draft, live=live)
 
-    def _dropped(self, request: ChatRequest, model: str) -> tuple[str, ...]:
-        return (*request.dropped, *self._policies.dropped(model, request.body))
+    def _dropped(self, request: ChatRequest, choice: Choice, model: str) -> tuple[str, ...]:
+        return (*request.dropped, *choice.dropped, *self._policies.dropped(model, request.body))
 
     def _close(
         self, page: "_Page", outcome: Outcome | None, draft: Decision, choice: Choice, otherwise: RequestStatus
@@ -240,12 +190,13 @@ class Completions:
             policy=choice.policy,
             strategy_id=choice.strategy.id,
             scorer_version=choice.scorer.version if choice.scorer else None,
+            served=choice.identity,
         )
         return cache_key(self._cache_secret, scope, request.body)
 
-    async def _lookup(self, key: str, choice: Choice) -> CacheEntry | None:
-        entry = await self._cache.get(key) if self._cache is not None else None
-        if entry is None:
+    async def _lookup(self, key: str, choice: Choice, wish: CacheWish) -> CacheEntry | None:
+        entry = await self._cache.get(key) if self._cache is not None and wish.read else None
+        if entry is None or (wish.max_age_s is not None and time.time() - entry.created_unix_s > wish.max_age_s):
             return None
         version = choice.scorer.version if choice.scorer else None
         return entry if why_not_serve(entry, choice.strategy.stages, version) is None else None
@@ -271,7 +222,7 @@ class Completions:
             score=entry.score,
             stop_reason="cached",
             spent=Spent(),
-            dropped=self._dropped(request, entry.model),
+            dropped=self._dropped(request, choice, entry.model),
         )
         return Completion(decision=decision, body=entry.json(), usage=entry.usage)
 
@@ -329,13 +280,27 @@ def _conversation(request: ChatRequest) -> str:
     return hashlib.sha256(repr(messages[: first + 1]).encode("utf-8", "replace")).hexdigest()
 
 
+def _may_keep(request: ChatRequest, choice: Choice) -> bool:
+    """Whether the answer is the one that the same request would get at any time: a limit's or a pressure's is not."""
+    makeshift = "max_cost" in choice.altered or ("pressure" in choice.altered and choice.strategy.plan is not None)
+    return request.wishes.cache.keep and not makeshift
+
+
+def _limit(request: ChatRequest, caller: Caller) -> tuple[int | None, tuple[str, ...]]:
+    """What all calls together may cost, and what of the client's wish the key does not allow."""
+    wished, allowed = request.wishes.max_cost_nanousd, caller.max_cost_nanousd
+    if wished is None or allowed is None:
+        return (allowed if wished is None else wished), ()
+    return min(wished, allowed), (f"max_cost_usd={usd(allowed)}",) if wished > allowed else ()
+
+
 def _record(request: ChatRequest, caller: Caller, choice: Choice, passing: Passing) -> RequestRecord:
     return RequestRecord(
         decision_id=request.query.id,
         created=datetime.now(UTC),
         tenant_id=caller.tenant_id,
         team_id=caller.team_id,
-        tags=passing.tags,
+        tags={**request.wishes.tags, **request.wishes.told(), **passing.tags},
         key_id=None if caller is ANONYMOUS else caller.key_id,
         policy=choice.policy,
         requested_model=request.model,

@@ -105,6 +105,15 @@ class BodyTooLarge(RequestError):
     status, code = 413, "request_too_large"
 
 
+class NotCached(RequestError):
+    """Only an answer that is kept was wanted, and there is none. Nothing was called."""
+
+    status, code = 504, "not_cached"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"x-should-retry": "false"})
+
+
 class NoCapableModel(RequestError):
     """No tier that may answer can express what the request asks for."""
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import orjson
+
 from gateway.cache.rules import CacheMode
 from gateway.capabilities import Limits, Needs, needs_of
+from gateway.config.identity import model_identity, verifiers_identity
 from gateway.config.models import hints_of
 from gateway.config.settings import PolicySettings, Settings
 from gateway.config.verifiers import gate_of
-from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
+from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
+from gateway.wishes import NONE, Wishes
 from router.cascade import AnswerScorer, single
 from router.certificate import Certificate
 from router.errors import StrategyError
@@ -41,6 +45,7 @@ class Policy:
     unlike_rate: float = 0.0
     when_unaffordable: WhenUnaffordable = "best_answer"
     gate: Gate | None = None
+    verifiers: str = ""  # what tells its gate from another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,8 @@ class Choice:
     policy : None where a model was asked for by its own name.
     strategy : the stages that can serve this request, at least one.
     tiers : the models of the policy's whole strategy, by which an answer's tier is told.
+    altered : in what the strategy is not carried out as it was chosen and certified.
+    served : what tells the upstreams and verifiers behind it from others.   dropped : wishes that mean nothing here.
     """
 
     policy: str | None
@@ -61,6 +68,38 @@ class Choice:
     gate: Gate | None = None
     fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
     when_unaffordable: WhenUnaffordable = "best_answer"
+    altered: tuple[str, ...] = ()
+    served: str = ""
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def certificate(self) -> str | None:
+        """What has become of the strategy's certificate, None where it has none."""
+        if self.strategy.certificate is None:
+            return None
+        return f"void: {', '.join(self.altered)}" if self.altered else "holds"
+
+    @property
+    def identity(self) -> str:
+        """Everything about it that decides which answer comes of a request."""
+        strategy = self.strategy
+        stages = [[stage.model, stage.threshold] for stage in strategy.stages]
+        plan = None if strategy.plan is None else [strategy.plan.exchange, strategy.plan.floor]
+        told = [strategy.kind, stages, strategy.safe_model, plan, self.fallbacks, self.unlike_rate, self.served]
+        return orjson.dumps(told).decode()
+
+    def only(self, keep: Callable[[str], bool], why: str) -> "Choice | None":
+        """The choice with those models only, None if no stage is among them.   why : a word for what this alters."""
+        strategy = self.strategy
+        stages = tuple(stage for stage in strategy.stages if keep(stage.model))
+        if not stages:
+            return None
+        safe = strategy.safe_model if keep(strategy.safe_model) else stages[-1].model
+        fallbacks = tuple(model for model in self.fallbacks if keep(model))
+        if stages == strategy.stages and safe == strategy.safe_model and fallbacks == self.fallbacks:
+            return self
+        narrowed = replace(strategy, stages=stages, safe_model=safe)
+        return replace(self, strategy=narrowed, fallbacks=fallbacks, altered=(*self.altered, why))
 
     def tier(self, model: str) -> int:
         """The model's 1-based tier; a safe model outside the strategy comes after its last."""
@@ -71,6 +110,7 @@ class PolicyBook:
     """Every name that can be asked for.
 
     default : the policy behind ``auto``, None if there is none.
+    identities : by model, what tells its upstream from another.
     """
 
     def __init__(
@@ -79,9 +119,11 @@ class PolicyBook:
         default: str | None,
         models: Mapping[str, Limits],
         fallbacks: Mapping[str, tuple[str, ...]] | None = None,
+        identities: Mapping[str, str] | None = None,
     ) -> None:
         self._policies = {policy.name: policy for policy in policies}
         self.default, self._models, self._fallbacks = default, dict(models), dict(fallbacks or {})
+        self._identities = dict(identities or {})
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())
@@ -98,14 +140,35 @@ class PolicyBook:
         virtual = [PREFIX + name for name in self._policies]
         return (*([AUTO] if self.default else []), *virtual, *self._models)
 
-    def choose(self, requested: str, body: Mapping[str, object]) -> Choice:
-        """Raises ModelNotFound for a name that is not served, NoCapableModel if no tier can do what the body asks."""
+    def named(self, requested: str, wishes: Wishes) -> str:
+        """The name that is asked for: the one in ``model``, or the policy wished for. Raises InvalidRequest."""
+        if wishes.policy is None or requested == PREFIX + wishes.policy:
+            return requested
+        if requested != AUTO:
+            said = f"The policy {wishes.policy!r} is wished for and the model {requested[:_SHOWN]!r} asked for."
+            raise InvalidRequest(f"{said} Ask for auto.", param="model", code="invalid_parameter")
+        return PREFIX + wishes.policy
+
+    def choose(self, requested: str, body: Mapping[str, object], wishes: Wishes = NONE) -> Choice:
+        """Raises ModelNotFound for a name that is not served, NoCapableModel if no tier can do what the body asks,
+        InvalidRequest for a wish that the name's policy cannot grant."""
+        choice = self._chosen(requested, body, wishes)
+        choice = choice if wishes.quality is None else _of_quality(choice, wishes.quality)
+        asked = {*(stage.model for stage in choice.strategy.stages), choice.strategy.safe_model, *choice.fallbacks}
+        served = [[model, self._identities.get(model)] for model in sorted(asked)]
+        return replace(choice, served=orjson.dumps([served, choice.served]).decode())
+
+    def _chosen(self, requested: str, body: Mapping[str, object], wishes: Wishes) -> Choice:
         needs = needs_of(body)
         if requested in self._models:  # a name asked for is a wish: the provider itself refuses what it cannot do
             serves = self._models[requested].serves
             if serves != needs.serves:
                 said = f"The model {requested!r} serves {serves}, and this asks for {needs.serves}."
                 raise NoCapableModel(said, param="model")
+            if wishes.bounded or wishes.quality is not None:
+                wish = "quality" if wishes.quality is not None else "min_tier" if wishes.min_tier else "max_tier"
+                said = f"{wish} means nothing for a model asked for by its own name; ask for auto or a policy."
+                raise InvalidRequest(said, param=wish, code="invalid_parameter")
             return self._with_fallbacks(_plain(requested), needs)
         name = self.default if requested == AUTO else requested.removeprefix(PREFIX)
         policy = self._policies.get(name or "") if requested == AUTO or requested.startswith(PREFIX) else None
@@ -114,7 +177,8 @@ class PolicyBook:
                 f"The model {requested[:_SHOWN]!r} does not exist here; there are: {', '.join(self.names)}.",
                 param="model",
             )
-        return self._with_fallbacks(self._able(policy, needs), needs)
+        choice = self._able(policy, needs, wishes)
+        return choice if wishes.bounded else self._with_fallbacks(choice, needs)
 
     def _with_fallbacks(self, choice: Choice, needs: Needs) -> Choice:
         """With those fallbacks of its last model that can serve the request and are not asked anyway."""
@@ -127,10 +191,17 @@ class PolicyBook:
         """The hints of a request that a model is not told."""
         return self._models[model].dropped(body)
 
-    def _able(self, policy: Policy, needs: Needs) -> Choice:
+    def _able(self, policy: Policy, needs: Needs, wishes: Wishes) -> Choice:
         whole = policy.strategy or single(policy.safe_model)
         tiers = tuple(stage.model for stage in whole.stages)
+        if (wishes.min_tier or 1) > len(tiers):
+            said = f"The policy {policy.name!r} has {len(tiers)} tier(s), and min_tier is {wishes.min_tier}."
+            raise InvalidRequest(said, param="min_tier", code="invalid_parameter")
         why_not = {model: self._models[model].why_not(needs) for model in {*tiers, policy.safe_model}}
+        if wishes.bounded:
+            outside = {model for n, model in enumerate(tiers, start=1) if not wishes.within(n)}
+            outside |= {policy.safe_model} - set(tiers)
+            why_not |= dict.fromkeys(outside, "is outside the tiers that are wished for")
         stages = tuple(stage for stage in whole.stages if why_not[stage.model] is None)
         safe = policy.safe_model
         if why_not[safe] is not None:
@@ -142,6 +213,7 @@ class PolicyBook:
             strategy = replace(whole, stages=stages, safe_model=safe)
         else:
             strategy = replace(single(safe), id=whole.id, reference_model=whole.reference_model)
+        altered = [] if len(stages) == len(whole.stages) else ["tiers"]
         return Choice(
             policy=policy.name,
             strategy=strategy,
@@ -151,7 +223,30 @@ class PolicyBook:
             unlike_rate=policy.unlike_rate,
             when_unaffordable=policy.when_unaffordable,
             gate=policy.gate,
+            altered=(*altered, *(["verifiers"] if policy.gate is not None else [])),
+            served=policy.verifiers,
         )
+
+
+def _of_quality(choice: Choice, quality: float) -> Choice:
+    """The choice with no threshold below ``quality``; a plan asks its reference model where it believes in less."""
+    strategy = choice.strategy
+    if strategy.kind == "route":
+        said = "quality cannot be wished for here: the policy chooses its model before there is an answer to judge."
+        raise InvalidRequest(said, param="quality", code="invalid_parameter")
+    stages = tuple(
+        stage if stage.threshold is None else replace(stage, threshold=max(quality, stage.threshold))
+        for stage in strategy.stages
+    )
+    plan = strategy.plan
+    if plan is not None:
+        plan = replace(plan, floor=max(plan.floor, quality))
+    elif not any(stage.threshold is not None for stage in stages):
+        return replace(choice, dropped=(*choice.dropped, "spillway.quality"))
+    if stages == strategy.stages and plan == strategy.plan:
+        return choice
+    altered = (*choice.altered, "quality")
+    return replace(choice, strategy=replace(strategy, stages=stages, plan=plan), altered=altered)
 
 
 def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer] = Scorer.load) -> PolicyBook:
@@ -187,10 +282,13 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
                 unlike_rate=written.unlike_rate,
                 when_unaffordable=written.when_unaffordable,
                 gate=gate_of(settings, n, written),
+                verifiers=verifiers_identity(settings, written),
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}
-    return PolicyBook(policies, settings.default.name if settings.default else None, models, fallbacks)
+    identities = {model.name: model_identity(settings, model) for model in settings.models}
+    default = settings.default.name if settings.default else None
+    return PolicyBook(policies, default, models, fallbacks, identities)
 
 
 def _plain(model: str) -> Choice:

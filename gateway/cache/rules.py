@@ -25,13 +25,17 @@ _DECISIVE = frozenset({"accepted", "best_seen", "last_stage"})  # a makeshift an
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheScope:
-    """What beside the body decides who may get an answer, and which one."""
+    """What beside the body decides who may get an answer, and which one.
+
+    served : what would serve the request, spelt out: tiers, thresholds, upstreams, verifiers.
+    """
 
     tenant_id: str
     endpoint: str
     policy: str | None
     strategy_id: str | None
     scorer_version: str | None
+    served: str = ""
 
 
 def why_not_read(body: Mapping[str, Any], mode: CacheMode) -> str | None:
@@ -85,7 +89,8 @@ def cache_key(secret: bytes, scope: CacheScope, body: Mapping[str, Any]) -> str:
     secret : Database.installation_secret, so that nobody outside can make or test keys.
     """
     fields = {name: value for name, value in body.items() if name not in NOT_IN_KEY}
-    parts = [scope.tenant_id, scope.endpoint, scope.policy, scope.strategy_id, scope.scorer_version, fields]
+    parts: list[Any] = [scope.tenant_id, scope.endpoint, scope.policy, scope.strategy_id, scope.scorer_version]
+    parts += [scope.served, fields]
     digest = hmac.new(secret, digestmod=hashlib.sha256)
     for piece in _spelt(parts):
         digest.update(piece)

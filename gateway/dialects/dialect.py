@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.completion import ChatRequest, Completion, Decision
 from gateway.errors import RequestError
+from gateway.exchange import ChatRequest, Completion, Decision
 
 Json = dict[str, Any]
 

@@ -19,6 +19,7 @@ from gateway.dialects.legacy.request import FIELDS as LEGACY_FIELDS
 from gateway.dialects.legacy.request import PATH as LEGACY
 from gateway.dialects.responses.request import FIELDS as RESPONSES_FIELDS
 from gateway.dialects.responses.request import PATH as RESPONSES
+from gateway.wishes import FIELD, SCHEMA
 
 Json = dict[str, Any]
 _TEXT: Json = {"type": "string"}
@@ -66,7 +67,7 @@ _SUMMARIES = {
 
 def _body(fields: Mapping[str, Kind], required: Mapping[str, Json], optional: Mapping[str, Json] | None = None) -> Json:
     told: Json = {name: {"anyOf": [kind.schema, {"type": "null"}]} for name, kind in fields.items()}
-    properties = told | dict(optional or {}) | {"model": _MODEL} | dict(required)
+    properties = told | dict(optional or {}) | {"model": _MODEL, FIELD: dict(SCHEMA)} | dict(required)
     return {"type": "object", "properties": properties, "required": ["model", *required], "additionalProperties": True}
 
 

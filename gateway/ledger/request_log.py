@@ -80,6 +80,10 @@ class RequestLog:
             estimated=any(settlement.usage_source == "estimated" for _, settlement in self._settled),
         )
 
+    def bound_nanousd(self, model: str) -> int | None:
+        """The most that one call of a model with the request's body can cost now; None where nothing bounds it."""
+        return reserve(self._bound, self._prices.price(model), self._output_limits.get(model))
+
     async def open(self, opening: Opening) -> None:
         """Return once the attempt and its reservation are committed. Do not call if this raises.
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
-from gateway.completion import Completion, Completions, Decision
+from gateway.completion import Completions
 from gateway.config.settings import ServerSettings
 from gateway.dialects.anthropic.request import MESSAGES
 from gateway.dialects.chat.request import CHAT
@@ -26,6 +26,7 @@ from gateway.dialects.embeddings.request import EMBEDDINGS
 from gateway.dialects.legacy.request import LEGACY
 from gateway.dialects.responses.request import RESPONSES
 from gateway.errors import InternalError, RequestError, UpstreamFailed
+from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.json_bytes import encode
 from gateway.keys import Caller
 from gateway.routes.body import read_body
@@ -35,6 +36,7 @@ from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
 from gateway.screening import Screening
+from gateway.wishes import FIELD, wishes_of
 from router.backends.backend import Chunk
 from router.egress import Egress
 
@@ -82,8 +84,8 @@ class CompletionEndpoint:
             caller = await self._authenticator.caller(credential(headers), headers.get("origin"))
             raw = await read_body(scope, receive, self._settings.max_body_bytes)
             asked = self._dialect.parse(raw, request_id(scope))
+            asked = replace(asked, request=_with_wishes(asked.request, headers))
             await self._screening.screen(asked.request.body)
-            asked = replace(asked, request=replace(asked.request, timeout_s=timeout_wished(headers)))
         except RequestError as error:
             await error_response(error, scope)(scope, receive, send)
             return
@@ -149,6 +151,13 @@ class CompletionEndpoint:
                 if isinstance(item, Completion):
                     notes(scope).update(decision_fields(item.decision))
                 yield item
+
+
+def _with_wishes(request: ChatRequest, headers: Headers) -> ChatRequest:
+    """The request with what it wants of the gateway itself, which no model is told."""
+    wishes = wishes_of(headers, request.body.get(FIELD))
+    body = {name: value for name, value in request.body.items() if name != FIELD}
+    return replace(request, body=body, wishes=wishes, timeout_s=timeout_wished(headers))
 
 
 def _too_slow(seconds: float) -> UpstreamFailed:

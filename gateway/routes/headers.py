@@ -6,8 +6,8 @@ Knows their names and that nothing in a value may end a header. Makes no decisio
 import re
 from collections.abc import Iterator, Mapping
 
-from gateway.completion import Decision
 from gateway.errors import InvalidRequest
+from gateway.exchange import Decision
 
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 
@@ -46,6 +46,8 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "pressure": decision.pressure,
         "budget": "exhausted" if decision.stop_reason == "budget_exhausted" else None,
         "dropped": ", ".join(decision.dropped) or None,
+        "clamped": ", ".join(decision.clamped) or None,
+        "certificate": decision.certificate,
     }
     return ((name, value) for name, value in values.items() if value is not None)
 

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.completion import Completion, Decision
 from gateway.config.settings import ServerSettings
 from gateway.dialects.dialect import StreamWriter
 from gateway.errors import RequestError
+from gateway.exchange import Completion, Decision
 from gateway.routes.headers import decision_fields, decision_headers
 from gateway.routes.observed import request_id
 from gateway.routes.refusals import error_response

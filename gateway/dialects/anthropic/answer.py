@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.chat.answer import cost_usd
 from gateway.dialects.segments import Segment, segments_of
+from gateway.exchange import Completion, Decision
 from scorer.answer import Usage
 
 Json = dict[str, Any]

@@ -6,13 +6,13 @@ Knows the order of its events. Knows no timing: see ``gateway/routes/stream.py``
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.anthropic.answer import block_of, first_choice, frame, stopped, usage_of
 from gateway.dialects.chat.answer import cost_usd
 from gateway.dialects.errors import anthropic_error
 from gateway.dialects.segments import Segmenter, Step, first_choices, steps_of
 from gateway.dialects.sse import event
 from gateway.errors import RequestError
+from gateway.exchange import Completion, Decision
 from scorer.answer import Usage
 
 _PING = event({"type": "ping"}, "ping")

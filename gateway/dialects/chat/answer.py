@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.completion import Completion
+from gateway.exchange import Completion
 
 
 def render(completion: Completion) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Ranges are left to the models, which differ in them.
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.completion import ChatRequest
 from gateway.dialects.chat.answer import render
 from gateway.dialects.chat.events import ChunkWriter
 from gateway.dialects.dialect import Asked, Dialect
@@ -31,6 +30,7 @@ from gateway.dialects.fields import (
     read_object,
     wrong,
 )
+from gateway.exchange import ChatRequest
 from scorer.answer import Query
 
 PATH = "/v1/chat/completions"

@@ -6,11 +6,11 @@ Knows its fields. Fields that are unknown here pass through to the model.
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.completion import ChatRequest, Completion, Decision
 from gateway.dialects.chat.answer import cost_usd
 from gateway.dialects.dialect import Asked, Dialect, StreamWriter
 from gateway.dialects.fields import POSITIVE, STRING, Kind, check, is_int, model_of, read_object, word_of, wrong
 from gateway.errors import InternalError
+from gateway.exchange import ChatRequest, Completion, Decision
 from scorer.answer import Query
 
 PATH = "/v1/embeddings"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.chat.answer import render_usage
+from gateway.exchange import Completion, Decision
 
 Json = dict[str, Any]
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.chat.answer import render_usage
 from gateway.dialects.errors import openai_error
 from gateway.dialects.legacy.answer import frame, text_choice, text_of
 from gateway.dialects.sse import COMMENT, DONE, event
 from gateway.errors import RequestError
+from gateway.exchange import Completion, Decision
 from router.streaming import split
 
 

@@ -6,10 +6,10 @@ Knows output items, statuses, and which fields of the request a response says ag
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.anthropic.answer import first_choice
 from gateway.dialects.chat.answer import cost_usd
 from gateway.dialects.segments import Segment, segments_of
+from gateway.exchange import Completion, Decision
 from scorer.answer import Usage
 
 Json = dict[str, Any]

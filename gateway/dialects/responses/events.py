@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.errors import openai_error
 from gateway.dialects.responses.answer import Echo, finished, frame, item_of, part_of
 from gateway.dialects.segments import Segment, Segmenter, Step, first_choices, steps_of
 from gateway.dialects.sse import COMMENT, event
 from gateway.errors import RequestError
+from gateway.exchange import Completion, Decision
 
 Json = dict[str, Any]
 _SAYING = {

@@ -7,8 +7,9 @@ import pytest
 
 from gateway.capabilities import Limits
 from gateway.config.check import load_settings
-from gateway.errors import ConfigError, ModelNotFound, NoCapableModel
+from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
 from gateway.policies import Policy, PolicyBook, load_policies
+from gateway.wishes import Wishes
 from router.cascade import AnswerScorer
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
@@ -163,3 +164,47 @@ def test_a_broken_strategy_is_placed_in_the_configuration(tmp_path: Path) -> Non
     (tmp_path / "spillway.yaml").write_text(CONFIG)
     with pytest.raises(ConfigError, match=r"line 7: policies\[0\]\.strategy: "):
         load_policies(load_settings(tmp_path / "spillway.yaml", env={}), lambda _folder: Half())
+
+
+WHOLE = strategy("small", "middle", "large")
+
+
+def test_tiers_are_bounded_by_wish_and_the_safe_model_with_them() -> None:
+    policies = book(EVERY, whole=WHOLE)
+    bounded = policies.choose("auto", ANY, Wishes(min_tier=2, max_tier=2))
+    assert ([stage.model for stage in bounded.strategy.stages], bounded.strategy.safe_model) == (["middle"], "middle")
+    assert (bounded.tier("middle"), bounded.altered) == (2, ("tiers",))
+    assert policies.choose("auto", ANY, Wishes(max_tier=9)).strategy == policies.choose("auto", ANY).strategy
+    with pytest.raises(InvalidRequest, match="has 3 tier"):
+        policies.choose("auto", ANY, Wishes(min_tier=4))
+    with pytest.raises(InvalidRequest, match="by its own name") as refused:
+        policies.choose("small", ANY, Wishes(max_tier=1))
+    assert refused.value.param == "max_tier"
+    with pytest.raises(NoCapableModel, match="outside the tiers"):
+        book({**EVERY, "small": BLIND}, whole=WHOLE).choose("auto", IMAGE, Wishes(max_tier=1))
+
+
+def test_quality_only_raises_thresholds() -> None:
+    policies = book(EVERY, whole=WHOLE)
+    raised = policies.choose("auto", ANY, Wishes(quality=0.9))
+    assert [stage.threshold for stage in raised.strategy.stages] == [0.9, 0.9, None]
+    assert raised.altered == ("quality",)
+    assert policies.choose("auto", ANY, Wishes(quality=0.1)) == policies.choose("auto", ANY)
+    assert book(EVERY).choose("auto", ANY, Wishes(quality=0.9)).dropped == ("spillway.quality",)
+
+
+def test_a_policy_is_wished_for_of_auto_alone() -> None:
+    policies = book(EVERY, whole=WHOLE)
+    assert policies.named("auto", Wishes(policy="p")) == policies.named("cascade/p", Wishes(policy="p")) == "cascade/p"
+    with pytest.raises(InvalidRequest, match="Ask for auto"):
+        policies.named("small", Wishes(policy="p"))
+
+
+def test_what_serves_tells_choices_apart() -> None:
+    policy = Policy(name="p", safe_model="large", strategy=WHOLE, scorer=Half(), cache="all")
+    one, other = (PolicyBook([policy], "p", EVERY, None, {"small": name, "large": "l"}) for name in ("a", "b"))
+    assert one.choose("auto", ANY).identity != other.choose("auto", ANY).identity
+    assert (
+        one.choose("auto", ANY, Wishes(min_tier=2)).identity == other.choose("auto", ANY, Wishes(min_tier=2)).identity
+    )
+    assert one.choose("auto", ANY).identity != one.choose("auto", ANY, Wishes(quality=0.9)).identity

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.completion import Completion, Decision
+from gateway.exchange import Completion, Decision
 from gateway.ledger.entry import Spent
 from scorer.answer import Usage
 

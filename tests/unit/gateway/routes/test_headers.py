@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.completion import Decision
+from gateway.exchange import Decision
 from gateway.ledger.entry import Spent
 from gateway.routes.headers import decision_fields, decision_headers, safe
 

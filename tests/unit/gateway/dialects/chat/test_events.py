@@ -7,9 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.chat.events import ChunkWriter
 from gateway.dialects.sse import DONE
+from gateway.exchange import Completion, Decision
 from router.streaming import Assembly
 
 texts = st.text(max_size=20)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.completion import Completion, Decision
 from gateway.dialects.chat.answer import render
 from gateway.dialects.chat.request import parse as parse_chat
 from gateway.errors import InvalidRequest
+from gateway.exchange import Completion, Decision
 from gateway.ledger.entry import Spent
 from scorer.answer import Usage
 
