@@ -39,6 +39,7 @@ BROUGHT = (
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
     Brought("certify", "router.cli", "Certify a strategy's quality on queries that nothing has seen."),
     Brought("benchmark", "router.benchmark.cli", "Measure how good strategies are, on logged answers."),
+    Brought("plan", "router.capacity.cli", "What hosting a model oneself takes and costs: memory, speed, dollars."),
     Brought("spend", "gateway.ledger.cli", "What was spent and saved: by model, key, team, tag, day, …"),
     Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains; roll it up."),

@@ -13,6 +13,10 @@ class StrategyError(RouterError):
     """A strategy file cannot be read, or does not fit the models, scorer or data that it is used with."""
 
 
+class CapacityError(RouterError):
+    """What was asked about hosting a model cannot be answered: a field of its configuration or an option is wrong."""
+
+
 class NotCertified(RouterError):
     """A promise cannot be certified: the data are too few for it, or do not bear it out. The message says what can."""
 
