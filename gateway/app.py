@@ -69,7 +69,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             stack.push_async_callback(database.dispose)
             for pool in pools.values():
                 stack.push_async_callback(pool.aclose)
-            await database.migrate()
+            await (database.migrate() if settings.database.migrate_at_start else database.await_schema())
             secret = await database.installation_secret("cache")
             await stack.enter_async_context(tenants.running())
             await ledger.start()

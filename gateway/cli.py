@@ -60,6 +60,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     root.command("serve")(serve)
     root.command("init")(init)
     root.command("check-config")(check_config)
+    root.command("migrate")(migrate)
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     wanted = next((brought.module for brought in BROUGHT if brought.name == called), None)
     if wanted is not None:
@@ -133,6 +134,23 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     for line in describe(load_settings(config)):
         typer.echo(line)
+
+
+def migrate(
+    config: ConfigOption = DEFAULT_CONFIG,
+    url: Annotated[
+        str | None,
+        typer.Option("--database-url", envvar="SPILLWAY_DATABASE_URL", help="Instead of a configuration's database."),
+    ] = None,
+) -> None:
+    """Bring the database's schema to this version; any number of these may run at once, each whole or not at all."""
+    import asyncio
+
+    from gateway.config.check import load_settings
+    from gateway.database import migrated
+
+    before, after = asyncio.run(migrated(url or load_settings(config, serving=False).database_url))
+    typer.echo(f"the schema stands at {after}" + ("" if before == after else f"; before, at {before or 'nothing'}"))
 
 
 def main() -> None:

@@ -98,11 +98,18 @@ class SchemaState:
 
     current: str | None
     head: str
+    known: bool = True  # whether this version knows the migration that the database stands at
 
     @property
     def at_head(self) -> bool:
         """Whether this code and this database fit."""
         return self.current == self.head
+
+    @property
+    def serves(self) -> bool:
+        """Whether this code can work on it: at head, or moved on by a newer version, whose migrations keep what the
+        version before them needs. So replicas of both serve side by side while they are exchanged."""
+        return self.at_head or not self.known
 
 
 class Database:
@@ -165,7 +172,27 @@ class Database:
         """Where the schema stands. Raises DatabaseUnavailable."""
         async with self.read() as connection:
             current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-        return SchemaState(current=current, head=_newest_revision())
+        return SchemaState(current=current, head=_newest_revision(), known=current is None or current in _revisions())
+
+    async def await_schema(self, patience_s: float = _MIGRATION_PATIENCE_S) -> None:
+        """Wait until somebody else has brought the schema up. Raises DatabaseError where nobody does in time."""
+        loop = asyncio.get_running_loop()
+        deadline, told = loop.time() + patience_s, ""
+        while True:
+            try:
+                state = await self.schema()
+            except DatabaseUnavailable as error:
+                said = str(error)
+            else:
+                if state.serves:
+                    return
+                said = f"{self.name} stands at {state.current or 'nothing'}, this version needs {state.head}"
+            if loop.time() >= deadline:
+                raise DatabaseError(f"{said}; run `spillway migrate` first, or set database.migrate_at_start: true")
+            if said != told:
+                _log.warning("waiting for migrations: %s", said)
+                told = said
+            await asyncio.sleep(1.0)
 
     async def installation_secret(self, name: str) -> bytes:
         """32 random bytes that all processes on this database share, made at the first call."""
@@ -206,6 +233,17 @@ class Database:
         await _while_busy(attempt, _MIGRATION_PATIENCE_S)
 
 
+async def migrated(url: str) -> tuple[str | None, str | None]:
+    """Bring a database up to head; where it stood before, and stands now. Raises DatabaseError, DatabaseUnavailable."""
+    database = Database(url)
+    try:
+        before = None if database.is_missing else (await database.schema()).current
+        await database.migrate()
+        return before, (await database.schema()).current
+    finally:
+        await database.dispose()
+
+
 def migrations_folder() -> Path:
     """Where the migrations lie: inside an installed package, else beside it in a checkout."""
     package = Path(__file__).resolve().parent
@@ -223,6 +261,11 @@ def _alembic_config() -> Config:
 @functools.cache
 def _newest_revision() -> str:
     return ScriptDirectory.from_config(_alembic_config()).get_current_head() or "base"
+
+
+@functools.cache
+def _revisions() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions())
 
 
 async def _while_busy(attempt: Callable[[], Awaitable[None]], patience_s: float) -> None:

@@ -59,7 +59,7 @@ async def _migrate(settings: Settings) -> None:
     """Before the server is up, so that what is wrong with the database is said in words."""
     database = Database(settings.database_url)
     try:
-        await database.migrate()
+        await (database.migrate() if settings.database.migrate_at_start else database.await_schema())
     finally:
         await database.dispose()
 

@@ -50,6 +50,7 @@ class DatabaseSettings(Section):
     """Where keys and the ledger live. A relative SQLite path is relative to the configuration file."""
 
     url: SecretStr = SecretStr("sqlite+aiosqlite:///spillway.db")
+    migrate_at_start: bool = True  # false: wait until `spillway migrate` was run, as a job before an upgrade does
 
 
 class BillingSettings(Section):

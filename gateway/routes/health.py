@@ -50,4 +50,4 @@ async def _database(database: Database) -> str:
         return f"does not answer within {_PATIENCE_S:g} s"
     except (DatabaseError, DatabaseUnavailable):
         return "does not answer"
-    return "ok" if schema.at_head else f"stands at {schema.current}, this version needs {schema.head}"
+    return "ok" if schema.serves else f"stands at {schema.current}, this version needs {schema.head}"

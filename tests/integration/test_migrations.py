@@ -19,7 +19,7 @@ import gateway.ledger.tables  # noqa: F401 - for its tables
 from gateway.budgets.budget import Budget
 from gateway.budgets.store import BudgetStore
 from gateway.budgets.tables import budget_alerts, budget_holds, budget_windows
-from gateway.database import Database, DatabaseError, _alembic_config, metadata, migrations_folder
+from gateway.database import Database, DatabaseError, _alembic_config, metadata, migrated, migrations_folder
 from gateway.keys import KeyStore
 from gateway.ledger.billing import Correction, Line, Reservation
 from gateway.ledger.group import Group
@@ -202,3 +202,33 @@ def test_migrations_stand_in_a_line() -> None:
     assert sorted(REVISIONS) == REVISIONS
     for revision in REVISIONS:
         assert len(list((migrations_folder() / "versions").glob(f"{revision}_*.py"))) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_who_does_not_migrate_waits_for_somebody_who_does(engine: Engine, tmp_path: Path) -> None:
+    async with fresh_url(engine, tmp_path) as url:
+        database = Database(url)
+        with pytest.raises(
+            DatabaseError, match=r"stands at nothing, this version needs .*; run `spillway migrate` first"
+        ):
+            await database.await_schema(patience_s=0.0)
+        waiting = asyncio.create_task(database.await_schema())
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        assert await migrated(url) == (None, REVISIONS[-1])
+        await asyncio.wait_for(waiting, 10)
+        assert await migrated(url) == (REVISIONS[-1], REVISIONS[-1])
+        await database.dispose()
+
+
+async def test_replicas_of_the_version_before_serve_on_while_they_are_exchanged(tmp_path: Path) -> None:
+    async with fresh_database("sqlite", tmp_path) as database:
+        assert (await database.schema()).serves
+        async with database.write() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        state = await database.schema()
+        assert (state.at_head, state.serves) == (False, True)
+        await database.await_schema(patience_s=0.0)
+        async with database.write() as connection:
+            await connection.execute(text(f"UPDATE alembic_version SET version_num = '{REVISIONS[0]}'"))
+        assert not (await database.schema()).serves

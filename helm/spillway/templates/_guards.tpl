@@ -1,7 +1,25 @@
 {{/* What a schema cannot say: values that are each right and do not go together. */}}
 {{- define "spillway.guards" -}}
-{{- if gt (int .Values.replicas) 1 -}}
-{{- fail (printf "\n\nreplicas: %d cannot share one SQLite file. The ledger and the virtual keys of this release live in SQLite on one volume: set replicas to 1.\n" (int .Values.replicas)) -}}
+{{- if or (gt (int .Values.replicas) 1) .Values.autoscaling.enabled -}}
+{{- $several := ternary "autoscaling.enabled" (printf "replicas: %d" (int .Values.replicas)) .Values.autoscaling.enabled -}}
+{{- if not .Values.database.existingSecret -}}
+{{- fail (printf "\n\n%s: several gateways cannot share one SQLite file. Name a Secret with a PostgreSQL URL in database.existingSecret, or keep to 1.\n" $several) -}}
+{{- end -}}
+{{- if not .Values.redis.existingSecret -}}
+{{- fail (printf "\n\n%s: without Redis each gateway counts rate limits for itself, so a limit would hold once per replica. Name a Secret with a Redis URL in redis.existingSecret.\n" $several) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- fail "\n\nautoscaling.minReplicas is above autoscaling.maxReplicas.\n" -}}
+{{- end -}}
+{{- if and .Values.database.existingSecret .Values.persistence.existingClaim -}}
+{{- fail "\n\ndatabase.existingSecret and persistence.existingClaim name two places for the ledger: keep one.\n" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "\n\nhttpRoute.enabled needs httpRoute.parentRefs: the Gateway that the route is attached to.\n" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.config.auth.required) -}}
+{{- fail "\n\nhttpRoute.enabled with config.auth.required: false would let anyone spend your provider keys: set config.auth.required to true.\n" -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "\n\ningress.enabled needs ingress.host: without one the gateway would answer for every name that reaches the controller.\n" -}}

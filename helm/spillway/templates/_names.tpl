@@ -15,17 +15,26 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Of a workload: a dict of root, the chart's context, and component. */}}
+{{- define "spillway.selectorOf" -}}
+app.kubernetes.io/name: {{ include "spillway.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "spillway.labelsOf" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "spillway.selectorOf" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end -}}
+
 {{- define "spillway.selector" -}}
-app.kubernetes.io/name: {{ include "spillway.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: gateway
+{{- include "spillway.selectorOf" (dict "root" . "component" "gateway") -}}
 {{- end -}}
 
 {{- define "spillway.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "spillway.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- include "spillway.labelsOf" (dict "root" . "component" "gateway") -}}
 {{- end -}}
 
 {{- define "spillway.image" -}}
@@ -42,4 +51,26 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "spillway.dataClaim" -}}
 {{- default (printf "%s-data" (include "spillway.fullname" .)) .Values.persistence.existingClaim -}}
+{{- end -}}
+
+{{/* Where PostgreSQL and Redis are, as variables that spillway.yaml names. */}}
+{{- define "spillway.stores" -}}
+{{- with .Values.database.existingSecret -}}
+- name: SPILLWAY_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.database.key }}
+{{ end -}}
+{{- with .Values.redis.existingSecret -}}
+- name: SPILLWAY_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.redis.key }}
+{{ end -}}
+{{- end -}}
+
+{{- define "spillway.manyReplicas" -}}
+{{- if or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) -}}yes{{- end -}}
 {{- end -}}

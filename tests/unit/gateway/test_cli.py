@@ -4,6 +4,7 @@ import importlib.metadata
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import typer
@@ -72,3 +73,13 @@ def test_errors_with_a_name_end_in_words(
         cli.main()
     assert ended.value.code == 1
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_migrate_needs_a_url_and_no_configuration(tmp_path: Path) -> None:
+    runner, url = CliRunner(), f"sqlite+aiosqlite:///{tmp_path / 'made.db'}"
+    first = runner.invoke(cli.build(["migrate"]), ["migrate", "--database-url", url], catch_exceptions=False)
+    assert "the schema stands at " in first.output
+    assert "before, at nothing" in first.output
+    again = runner.invoke(cli.build(["migrate"]), ["migrate"], env={"SPILLWAY_DATABASE_URL": url})
+    assert "before" not in again.output
+    assert again.output.strip() == first.output.partition(";")[0]
