@@ -41,6 +41,11 @@ BROUGHT = (
     Brought("benchmark", "router.benchmark.cli", "Measure how good strategies are, on logged answers."),
     Brought("plan", "router.capacity.cli", "What hosting a model oneself takes and costs: memory, speed, dollars."),
     Brought("spend", "gateway.ledger.cli", "What was spent and saved: by model, key, team, tag, day, …"),
+    Brought(
+        "export",
+        "gateway.ledger.export.export_command",
+        "The ledger as CSV or Parquet: requests, attempts, lines, hours.",
+    ),
     Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains; roll it up."),
     Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),

@@ -1,4 +1,4 @@
-"""/admin/spend and /admin/savings: what was spent, for the operator and for keys, each what it may see.
+"""/admin/spend, /admin/savings and /admin/export: what was spent, for the operator and for keys, each what it may see.
 
 Knows query parameters and credentials. Sums are the ledger's.
 """
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from gateway.database import Database
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.ledger.cli import BadMoment, BadTag, csv_of, moment, names_of, parsed_tag
+from gateway.ledger.export.files import content_of
+from gateway.ledger.export.formats import MEDIA_TYPES, CannotExport, checked_format, encoded, encoder_of
 from gateway.ledger.reports import Reports, Span, checked_heading
 from gateway.ledger.savings import read_savings
 from gateway.routes.admin import AdminAuth
@@ -107,5 +109,23 @@ def spend_router(auth: AdminAuth, database: Database) -> APIRouter:
                 code="invalid_parameter",
             )
         return (await read_savings(database, span)).as_json()
+
+    @router.get("/export/{grain}")
+    async def export(
+        request: Request,
+        grain: str,
+        asked: Annotated[Asked, Depends()],
+        format: str = "csv",  # noqa: A002 - its name in the query
+    ) -> Response:
+        """Requests, attempts, line-items or hours, row by row, as csv or parquet; cut short where reading fails."""
+        span = asked.span(await auth.actor(request))
+        content, chosen = content_of(grain), checked_format(format)
+        try:
+            encoder = encoder_of(chosen, content.columns)
+        except CannotExport as error:
+            raise InvalidRequest(f"{error}", param="format", code="invalid_parameter") from None
+        named = {"content-disposition": f'attachment; filename="{grain}.{chosen}"'}
+        parts = encoded(encoder, content.pages(database, span))
+        return StreamingResponse(parts, media_type=MEDIA_TYPES[chosen], headers=named)
 
     return router

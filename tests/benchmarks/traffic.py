@@ -202,6 +202,7 @@ def _attempt(
         {
             "attempt_id": attempt, "month": month, "settled_us": settled_us, "state": state,
             "prompt_tokens": None if failed else tokens[0], "cached_prompt_tokens": None if failed else 0,
+            "cache_write_tokens": None if failed else 0, "reasoning_tokens": None if failed else 0,
             "completion_tokens": None if failed else tokens[1], "usage_source": None if failed else "provider",
             "amount_nanousd": amount, "latency_s": (settled_us - opened_us) / 1e6,
             "error_kind": "BackendTimeout" if failed else None,

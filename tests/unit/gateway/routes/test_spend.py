@@ -1,11 +1,14 @@
 """/admin/spend and /admin/savings over HTTP: exact sums, and nobody sees another organisation's."""
 
+import csv
+import io
 from collections.abc import AsyncGenerator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet as pq
 
 from tests.gateway_server import OBSERVING, Running, models, serving
 from tests.upstream import BadUpstream, answer
@@ -63,7 +66,7 @@ async def test_everybody_sees_what_is_theirs_and_nothing_else(gateway: Running) 
         status, document = await told(gateway, secret, by="org", **query)
         assert (status, document["total"]["cost_nanousd"]) == (200, seen), query
     for secret, query in ((acme["secret"], {"org": "default"}), (member["secret"], {"key": acme["id"]})):
-        for path in ("spend", "savings"):
+        for path in ("spend", "savings", "export/attempts"):
             status, document = await told(gateway, secret, path, **query)
             assert (status, document["error"]["param"]) == (403, *query)
 
@@ -87,3 +90,25 @@ async def test_savings_compare_with_the_reference_and_a_table_can_be_had(gateway
     table = await gateway.http.get("/admin/spend", params={"by": "model", "format": "csv"}, headers=by(TOKEN))
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
     assert "large" in table.text.splitlines()[1]
+
+
+async def test_the_ledger_can_be_had_row_by_row_and_only_what_is_theirs(gateway: Running) -> None:
+    assert (await gateway.http.post("/admin/orgs", json={"id": "acme"}, headers=by(TOKEN))).status_code == 201
+    acme = await key(gateway, org="acme", role="admin")
+    costs = {"acme": await spent(gateway, acme["secret"]), "default": await spent(gateway, gateway.key)}
+    for secret, seen in ((TOKEN, costs), (acme["secret"], {"acme": costs["acme"]})):
+        response = await gateway.http.get("/admin/export/attempts", headers=by(secret))
+        assert response.status_code == 200, response.text
+        assert response.headers["content-disposition"] == 'attachment; filename="attempts.csv"'
+        rows = list(csv.DictReader(io.StringIO(response.text)))
+        assert {row["tenant_id"]: int(row["cost_nanousd"]) for row in rows} == seen
+    response = await gateway.http.get("/admin/export/requests", params={"format": "parquet"}, headers=by(TOKEN))
+    table = pq.read_table(io.BytesIO(response.content))
+    assert sorted(table.column("cost_nanousd").to_pylist()) == sorted(costs.values())
+    for path, query, param in (
+        ("export/colours", {}, "grain"),
+        ("export/requests", {"model": "large"}, "model"),
+        ("export/requests", {"format": "xml"}, "format"),
+    ):
+        status, document = await told(gateway, TOKEN, path, **query)
+        assert (status, document["error"]["param"]) == (400, param)

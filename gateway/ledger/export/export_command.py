@@ -1,0 +1,86 @@
+"""``spillway export``: the ledger as a CSV or Parquet file.
+
+Knows options and words. What is in a file is known to ``files.py``.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.ledger.cli import moment, parsed_tag, the_ledger
+from gateway.ledger.export.files import content_of, write_file
+from gateway.ledger.export.formats import CannotExport, Format, checked_format, encoded, encoder_of
+from gateway.ledger.reports import Span
+from gateway.options import DEFAULT_CONFIG, ConfigOption
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    grain: Annotated[str, typer.Argument(help="requests, attempts, line-items or hours.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A file; without one, standard output.")] = None,
+    as_format: Annotated[
+        str | None, typer.Option("--format", help="csv or parquet; else as the file's name ends, or csv.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", "--from", help="From this day or moment on (ISO 8601, UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", "--to", help="Until before this day or moment.")] = None,
+    org: Annotated[str | None, typer.Option("--org", "--tenant", help="Of this organisation only.")] = None,
+    team: Annotated[str | None, typer.Option(help="Of this team's id only.")] = None,
+    key: Annotated[str | None, typer.Option(help="Of this key's id only.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Of this policy only.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of calls to this model only.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Of calls that this provider bills only.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Of this kind of calls only: answer, shadow, judge, …")] = None,
+    tag: Annotated[str | None, typer.Option(help="Of requests with this tag only: NAME=VALUE.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Write the ledger to a file: amounts as integer nano-USD and as exact decimals, what is unknown as empty."""
+    from gateway.config.check import load_settings
+
+    span = Span(
+        since=moment("--since", since),
+        until=moment("--until", until),
+        tenant_id=org,
+        team_id=team,
+        key_id=key,
+        policy=policy,
+        model=model,
+        provider=provider,
+        kind=kind,
+        tag=parsed_tag(tag),
+    )
+    content, chosen = content_of(grain), format_of(as_format, out)
+    encoder = encoder_of(chosen, content.columns)
+
+    async def work(url: str) -> None:
+        async with the_ledger(url) as database:
+            await deliver(out, encoded(encoder, content.pages(database, span)))
+
+    asyncio.run(work(load_settings(config, serving=False).database_url))
+
+
+def format_of(asked: str | None, out: Path | None) -> Format:
+    """As asked for, else as the file's name says. Raises CannotExport where Parquet would fill a terminal."""
+    if asked is None:
+        asked = "parquet" if out is not None and out.suffix.lower() in (".parquet", ".pq") else "csv"
+    chosen = checked_format(asked)
+    if chosen == "parquet" and out is None and sys.stdout.isatty():
+        raise CannotExport("Parquet is nothing to look at: name a file with --out")
+    return chosen
+
+
+async def deliver(out: Path | None, parts: AsyncIterator[bytes]) -> None:
+    """To the file, or to standard output."""
+    if out is not None:
+        return await write_file(out, parts)
+    async for part in parts:
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
+    return None
