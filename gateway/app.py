@@ -22,6 +22,8 @@ from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
+from gateway.idempotency.once import Once, OnceRules
+from gateway.idempotency.store import OnceStore
 from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
@@ -75,6 +77,8 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             await ledger.start()
             stack.push_async_callback(ledger.stop)
             await stack.enter_async_context(RollupKeeper(database, settings.ledger.rollup_every_s).running())
+            once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once_rules(settings))
+            await stack.enter_async_context(once.running())
             completions = Completions(
                 policies=policies,
                 cascade=Cascade(pools),
@@ -84,6 +88,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
                 cache_secret=secret,
                 telemetry=telemetry,
                 timeout_s=settings.server.request_timeout_s,
+                once=once,
             )
             serving.append(completions)
             stack.callback(serving.clear)
@@ -134,6 +139,11 @@ def _telemetry(ledger: LedgerWriter, tenants: Tenants, pools: Callable[[], Mappi
     telemetry.register(LedgerMetrics(ledger))
     telemetry.register(tenants.metrics)
     return telemetry
+
+
+def _once_rules(settings: Settings) -> OnceRules:
+    server, rules = settings.server, settings.idempotency
+    return OnceRules(ttl_s=rules.ttl_s, most_bytes=rules.max_bytes, lease_s=server.request_timeout_s + server.drain_s)
 
 
 def _cache(settings: Settings) -> MemoryCache | None:

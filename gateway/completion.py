@@ -21,6 +21,7 @@ from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_rea
 from gateway.capabilities import needs_of
 from gateway.errors import NotCached
 from gateway.exchange import ChatRequest, Completion, Decision
+from gateway.idempotency.once import Once
 from gateway.keys import Caller
 from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent, usd
 from gateway.ledger.request_log import RequestLog
@@ -41,6 +42,7 @@ class Completions:
 
     cache : None where caching is off altogether.   cache_secret : see ``gateway.cache.rules.cache_key``.
     timeout_s : for all calls of a request together; when it is up, the best answer that was paid for stands.
+    once : answers what has an Idempotency-Key.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Completions:
         cache_secret: bytes,
         telemetry: Telemetry,
         timeout_s: float,
+        once: Once,
     ) -> None:
+        self._once = once
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
         self._timeout_s, self._gate = timeout_s, gate
@@ -63,8 +67,18 @@ class Completions:
         """Answer a request: a Decision and Chunks if the answer is streamed live, then exactly one Completion.
 
         Raises RequestError if nobody answers, possibly after chunks. Closing the generator hangs up on the upstream
-        and settles its attempt as cancelled.
+        and settles its attempt as cancelled, unless the request has an Idempotency-Key: then it is answered
+        nevertheless, for whoever asks again.
         """
+        if request.once is None:
+            answering = self._complete(request, caller)
+        else:
+            answering = self._once.answer(request.once, caller, lambda: self._complete(request, caller))
+        async with aclosing(answering) as events:
+            async for event in events:
+                yield event
+
+    async def _complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         named = self._policies.named(request.model, request.wishes)
         choice = self._policies.choose(named, request.body, request.wishes)
         must_be_open_to(caller, named, choice.policy)

@@ -114,6 +114,25 @@ class NotCached(RequestError):
         super().__init__(message, headers={"x-should-retry": "false"})
 
 
+class KeyReused(RequestError):
+    """An Idempotency-Key that belongs to another request."""
+
+    status, code = 422, "idempotency_key_reused"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="Idempotency-Key")
+
+
+class IdempotencyConflict(RequestError):
+    """The first request under an Idempotency-Key stands in the way of this one. Nothing was called."""
+
+    status, type = 409, "conflict_error"
+
+    def __init__(self, message: str, *, code: str, headers: Mapping[str, str] | None = None) -> None:
+        told = headers or {"x-should-retry": "false"}  # else clients would try again at once, and in vain
+        super().__init__(message, param="Idempotency-Key", code=code, headers=told)
+
+
 class NoCapableModel(RequestError):
     """No tier that may answer can express what the request asks for."""
 

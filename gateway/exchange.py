@@ -15,6 +15,14 @@ from scorer.answer import Query, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnceKey:
+    """That a request is to be answered once. fingerprint : of everything that it says; equal for repetitions."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """What a client asks for, as a chat completion, whichever dialect it spoke.
 
@@ -31,6 +39,7 @@ class ChatRequest:
     dropped: tuple[str, ...] = ()
     timeout_s: float | None = None
     wishes: Wishes = NONE
+    once: OnceKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,7 @@ class Decision:
     pressure : how much budgets that run down lowered the thresholds.   rates : what the client is told of its rates.
     certificate : ``holds``, or ``void: `` and why, where the strategy has one.
     clamped : wishes of the client's that its key does not allow in full, as they hold.
+    replayed : it was given before, to the same request, and cost nothing now.
     dropped : hints of the client's that the model which answers was not given, since nothing there can express them.
     """
 
@@ -62,6 +72,7 @@ class Decision:
     rates: Mapping[str, str] = field(default_factory=dict)
     certificate: str | None = None
     clamped: tuple[str, ...] = ()
+    replayed: bool = False
 
     @property
     def chat_id(self) -> str:

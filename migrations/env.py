@@ -9,6 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 import gateway.budgets.tables
+import gateway.idempotency.tables
 import gateway.ledger.rollups.tables
 import gateway.ledger.tables
 import gateway.tenancy.tables  # noqa: F401 - imported for the tables that they add to the metadata

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -50,11 +52,27 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
                 break
         else:
             raise AssertionError(f"it ended with {process.wait()}")
+        _await_listening(url)
         yield process, url
     finally:
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+def _await_listening(url: str) -> None:
+    """The application is up a moment before its socket takes connections."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    until = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @asynccontextmanager

@@ -114,6 +114,13 @@ class CacheSettings(Section):
     ttl_s: float = Field(default=86_400.0, gt=0)
 
 
+class IdempotencySettings(Section):
+    """Answers to requests with an Idempotency-Key, kept in the database for whoever repeats them."""
+
+    ttl_s: float = Field(default=86_400.0, gt=0, le=31_622_400)
+    max_bytes: int = Field(default=1024 * 1024, ge=1024)  # of one answer; a larger one is not kept
+
+
 class PriceSettings(Section):
     """USD per million tokens, exact as written."""
 
@@ -194,6 +201,7 @@ class Settings(Section):
     rate_limits: RateLimitSettings = RateLimitSettings()
     alerts: AlertSettings = AlertSettings()
     cache: CacheSettings = CacheSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     prices: Path | None = None
     models: tuple[ModelSettings, ...] = Field(min_length=1)
     policies: tuple[PolicySettings, ...] = ()

@@ -5,6 +5,7 @@ how it is spoken in ``gateway/dialects``.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
@@ -26,12 +27,12 @@ from gateway.dialects.embeddings.request import EMBEDDINGS
 from gateway.dialects.legacy.request import LEGACY
 from gateway.dialects.responses.request import RESPONSES
 from gateway.errors import InternalError, RequestError, UpstreamFailed
-from gateway.exchange import ChatRequest, Completion, Decision
+from gateway.exchange import ChatRequest, Completion, Decision, OnceKey
 from gateway.json_bytes import encode
 from gateway.keys import Caller
 from gateway.routes.body import read_body
 from gateway.routes.callers import credential
-from gateway.routes.headers import decision_fields, decision_headers, timeout_wished
+from gateway.routes.headers import decision_fields, decision_headers, key_given, timeout_wished
 from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
@@ -84,7 +85,7 @@ class CompletionEndpoint:
             caller = await self._authenticator.caller(credential(headers), headers.get("origin"))
             raw = await read_body(scope, receive, self._settings.max_body_bytes)
             asked = self._dialect.parse(raw, request_id(scope))
-            asked = replace(asked, request=_with_wishes(asked.request, headers))
+            asked = replace(asked, request=_with_wishes(asked.request, headers, raw))
             await self._screening.screen(asked.request.body)
         except RequestError as error:
             await error_response(error, scope)(scope, receive, send)
@@ -153,11 +154,16 @@ class CompletionEndpoint:
                 yield item
 
 
-def _with_wishes(request: ChatRequest, headers: Headers) -> ChatRequest:
+def _with_wishes(request: ChatRequest, headers: Headers, raw: bytes) -> ChatRequest:
     """The request with what it wants of the gateway itself, which no model is told."""
     wishes = wishes_of(headers, request.body.get(FIELD))
     body = {name: value for name, value in request.body.items() if name != FIELD}
-    return replace(request, body=body, wishes=wishes, timeout_s=timeout_wished(headers))
+    key = key_given(headers)
+    once = None
+    if key is not None:
+        told = f"{request.endpoint}\n{wishes!r}\n{hashlib.sha256(raw).hexdigest()}"
+        once = OnceKey(key=key, fingerprint=told)
+    return replace(request, body=body, wishes=wishes, timeout_s=timeout_wished(headers), once=once)
 
 
 def _too_slow(seconds: float) -> UpstreamFailed:

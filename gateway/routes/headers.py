@@ -10,6 +10,7 @@ from gateway.errors import InvalidRequest
 from gateway.exchange import Decision
 
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
+_LONGEST_KEY = 255
 
 
 def safe(value: str) -> str:
@@ -48,8 +49,18 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "dropped": ", ".join(decision.dropped) or None,
         "clamped": ", ".join(decision.clamped) or None,
         "certificate": decision.certificate,
+        "replayed": "true" if decision.replayed else None,
     }
     return ((name, value) for name, value in values.items() if value is not None)
+
+
+def key_given(headers: Mapping[str, str]) -> str | None:
+    """The ``Idempotency-Key``, None if there is none. Raises InvalidRequest."""
+    told = headers.get("idempotency-key")
+    if told is not None and (not 1 <= len(told) <= _LONGEST_KEY or _UNSAFE.search(told)):
+        said = f"Idempotency-Key must have 1 to {_LONGEST_KEY} printable ASCII characters."
+        raise InvalidRequest(said, param="Idempotency-Key", code="invalid_parameter")
+    return told
 
 
 def timeout_wished(headers: Mapping[str, str]) -> float | None:
