@@ -77,8 +77,6 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
             await ledger.start()
             stack.push_async_callback(ledger.stop)
             await stack.enter_async_context(RollupKeeper(database, settings.ledger.rollup_every_s).running())
-            once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once_rules(settings))
-            await stack.enter_async_context(once.running())
             completions = Completions(
                 policies=policies,
                 cascade=Cascade(pools),
@@ -88,7 +86,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
                 cache_secret=secret,
                 telemetry=telemetry,
                 timeout_s=settings.server.request_timeout_s,
-                once=once,
+                once=await stack.enter_async_context(_once(settings, database)),
             )
             serving.append(completions)
             stack.callback(serving.clear)
@@ -141,9 +139,14 @@ def _telemetry(ledger: LedgerWriter, tenants: Tenants, pools: Callable[[], Mappi
     return telemetry
 
 
-def _once_rules(settings: Settings) -> OnceRules:
-    server, rules = settings.server, settings.idempotency
-    return OnceRules(ttl_s=rules.ttl_s, most_bytes=rules.max_bytes, lease_s=server.request_timeout_s + server.drain_s)
+@asynccontextmanager
+async def _once(settings: Settings, database: Database) -> AsyncGenerator[Once]:
+    server, told = settings.server, settings.idempotency
+    lease_s = server.request_timeout_s + server.drain_s
+    rules = OnceRules(ttl_s=told.ttl_s, most_bytes=told.max_bytes, lease_s=lease_s)
+    once = Once(OnceStore(database), await database.installation_secret("idempotency"), rules)
+    async with once.running():
+        yield once
 
 
 def _cache(settings: Settings) -> MemoryCache | None:
