@@ -46,6 +46,7 @@ from router.backends.pool import Pool
 from router.cascade import AnswerScorer, Cascade
 from scorer.scoring import Scorer
 
+_NOT_SERVING = "starting or stopping"
 _log = logging.getLogger("spillway")
 
 
@@ -104,9 +105,7 @@ def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer
     app.include_router(decisions_router(Reports(database), ledger.flush, authenticator, policies.certificates))
     app.include_router(tenants.router)
     app.include_router(dashboard_router(Overview(database), Reports(database), tenants.keys, sessions))
-    app.include_router(
-        health_router(database, telemetry, lambda: ledger.trouble if serving else "starting or stopping")
-    )
+    app.include_router(health_router(database, telemetry, lambda: ledger.trouble if serving else _NOT_SERVING))
     app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
     _add_error_handlers(app)
     return app
