@@ -15,7 +15,7 @@ help:  ## list the commands
 demo: .venv/.run  ## start a gateway with simulated models, train, optimise, compare, keep serving
 	@$(BIN)/spillway demo $(ARGS)
 
-test: check  ## everything that gates a change: style, types, imports, sizes, tests
+test: check .venv/focus/.done  ## everything that gates a change: style, types, imports, sizes, tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not evidence" $(TESTS) $(ARGS)
 
 check: .venv/.dev  ## style, types and import rules only
@@ -36,6 +36,14 @@ lock: .venv/.dev  ## resolve the dependencies anew, with hashes
 		--upgrade --extra dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		-c requirements-dev.lock --extra build --extra parquet --extra postgres --extra redis -o requirements.lock
+	@$(BIN)/uv pip compile tests/focus-validator.in --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--upgrade -o tests/focus-validator.lock
+
+.venv/focus/.done: tests/focus-validator.lock .venv/.made
+	@echo "Installing FOCUS's own checker beside it (once) ..."
+	@$(BIN)/python -m venv --clear .venv/focus
+	@.venv/focus/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes -r $<
+	@touch $@
 
 clean:  ## remove the environment and the demo's folder
 	@rm -rf .venv spillway-demo

@@ -44,7 +44,7 @@ BROUGHT = (
     Brought(
         "export",
         "gateway.ledger.export.export_command",
-        "The ledger as CSV or Parquet: requests, attempts, lines, hours.",
+        "The ledger as CSV or Parquet: requests, attempts, lines, hours, FOCUS.",
     ),
     Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains; roll it up."),

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-Kind = Literal["text", "whole", "usd", "exact", "moment", "truth", "number"]
-"""usd : a Decimal with nine decimals.   exact : a Decimal with up to EXACT_DECIMALS.   moment : microseconds, UTC."""
+Kind = Literal["text", "whole", "usd", "exact", "decimal", "moment", "second", "truth", "number"]
+"""usd : a Decimal with nine decimals.   exact, decimal : a Decimal with up to EXACT_DECIMALS; a decimal is told with a
+fraction even where it is whole.   moment, second : microseconds since 1970, UTC; of a second, whole ones."""
 
 USD_DECIMALS = 9
 EXACT_DECIMALS = 18

@@ -103,7 +103,9 @@ def _plain(value: Decimal) -> str:
 _TOLD: dict[Kind, Callable[[Any], str]] = {
     "usd": _plain,
     "exact": _plain,
+    "decimal": lambda value: told if "." in (told := _plain(value)) else f"{told}.0",
     "moment": moment_told,
+    "second": lambda value: moment_told(value).partition(".")[0] + "Z",
     "truth": lambda value: "true" if value else "false",
 }
 
@@ -124,7 +126,9 @@ class ParquetEncoder:
             "whole": pa.int64(),
             "usd": pa.decimal128(_DIGITS, USD_DECIMALS),
             "exact": pa.decimal128(_DIGITS, EXACT_DECIMALS),
+            "decimal": pa.decimal128(_DIGITS, EXACT_DECIMALS),
             "moment": pa.timestamp("us", tz="UTC"),
+            "second": pa.timestamp("us", tz="UTC"),
             "truth": pa.bool_(),
             "number": pa.float64(),
         }

@@ -150,7 +150,7 @@ async def _pages(
         async with database.read() as connection:
             await uncompiled(connection)
             page = (await connection.execute(following)).all()
-            wanted = [row for row in page if _has(row.tags, span.tag)]
+            wanted = [row for row in page if has_tag(row.tags, span.tag)]
             if wanted:
                 yield connection, wanted
         if len(page) < _PAGE:
@@ -162,7 +162,8 @@ def _one_of(tables: Sequence[Table], name: str) -> ColumnElement[Any]:
     return next(table.c[name] for table in tables if name in table.c)
 
 
-def _has(tags: str, wanted: tuple[str, str] | None) -> bool:
+def has_tag(tags: str, wanted: tuple[str, str] | None) -> bool:
+    """Whether a request's tags, as they are kept, hold the one that is wanted."""
     if wanted is None:
         return True
     try:
