@@ -4,8 +4,9 @@ Knows what is made of what and in which order it begins and ends. Knows how noth
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -15,24 +16,24 @@ from starlette.responses import Response
 
 from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
-from gateway.completion import Completions
-from gateway.config.models import output_limits, pools_of, providers
-from gateway.config.prices import price_book
+from gateway.completion import Completions, Held
+from gateway.config.check import load_settings
 from gateway.config.settings import Settings
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
-from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError, Unavailable
+from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from gateway.idempotency.once import Once, OnceRules
 from gateway.idempotency.store import OnceStore
-from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
 from gateway.ledger.rollups.keeper import RollupKeeper
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
-from gateway.policies import load_policies
+from gateway.offer import Offer, load_offer
+from gateway.reload import ConfigMetrics, Reloading
 from gateway.routes.api import add_api
+from gateway.routes.config import config_router
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
 from gateway.routes.endpoint import completion_routes
@@ -40,75 +41,119 @@ from gateway.routes.health import health_router
 from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.runtime_metrics import RuntimeMetrics
+from gateway.serving import Serving
 from gateway.telemetry import Telemetry
 from gateway.tenants import Tenants
-from router.backends.pool import Pool
 from router.cascade import AnswerScorer, Cascade
+from router.pricing import PriceBook
 from scorer.scoring import Scorer
 
 _NOT_SERVING = "starting or stopping"
 _log = logging.getLogger("spillway")
 
 
-def create_app(settings: Settings, *, load_scorer: Callable[[Path], AnswerScorer] = Scorer.load) -> FastAPI:
-    """The gateway as an ASGI application. Its lifespan opens the database, the ledger and the cache, and closes them.
+class Gateway:
+    """Everything, put together.
 
-    load_scorer : makes a scorer of an artifact's folder.
-    Raises ConfigError where strategies, scorers, prices or logs do not fit the configuration.
+    app : the ASGI application. Its lifespan opens the database, the ledger and the cache, and closes them.
+    reloading : changes the configuration of what is served.
     """
-    policies = load_policies(settings, load_scorer)
-    pools = pools_of(settings)
-    database = Database(settings.database_url)
-    tenants = Tenants(settings, database)
-    ledger = _ledger(settings, database, tenants)
-    telemetry = _telemetry(ledger, tenants, lambda: pools)
-    authenticator = Authenticator(tenants.keys)
-    sessions = Sessions(lambda: database.installation_secret("dashboard"))
-    serving: list[Completions] = []  # empty until the lifespan has begun and after it has ended
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reread: Callable[[], Settings] | None = None,
+        load_scorer: Callable[[Path], AnswerScorer] = Scorer.load,
+    ) -> None:
+        """reread : the settings as their file has them later, default: with nothing in place of what it says.
+
+        load_scorer : makes a scorer of an artifact's folder.
+        Raises ConfigError where strategies, scorers, prices or logs do not fit the configuration.
+        """
+        self._settings, self._database = settings, Database(settings.database_url)
+        self._serving = Serving(load_offer(settings, load_scorer))
+        self._tenants = Tenants(settings, self._database)
+        self._ledger = _ledger(settings, self._database, self._tenants)
+        self._telemetry = Telemetry()
+        self._once: Once | None = None  # until the lifespan begins
+        self.reloading = Reloading(
+            self._serving,
+            reread or partial(load_settings, settings.path),
+            lambda settings, before: load_offer(settings, load_scorer, before),
+            self._adopt,
+        )
+        for collector in (
+            RuntimeMetrics(lambda: self._serving.offer.pools),
+            LedgerMetrics(self._ledger),
+            self._tenants.metrics,
+            ConfigMetrics(self.reloading, self._serving),
+        ):
+            self._telemetry.register(collector)
+        self.app = self._application()
+
+    def _application(self) -> FastAPI:
+        database, ledger, serving = self._database, self._ledger, self._serving
+        authenticator = Authenticator(self._tenants.keys)
+        sessions = Sessions(lambda: database.installation_secret("dashboard"))
+        app = FastAPI(title="Spillway", lifespan=self._life, docs_url=None, redoc_url=None, redirect_slashes=False)
+        app.router.routes.extend(completion_routes(serving, authenticator))
+        add_api(app, serving, authenticator)
+        reports = Reports(database)
+        app.include_router(
+            decisions_router(reports, ledger.flush, authenticator, lambda: serving.offer.policies.certificates)
+        )
+        app.include_router(self._tenants.router)
+        app.include_router(config_router(self._tenants.admin_auth, self.reloading))
+        app.include_router(dashboard_router(Overview(database), reports, self._tenants.keys, sessions))
+        app.include_router(health_router(database, self._telemetry, self._why_not_ready))
+        app.add_middleware(Observed, telemetry=self._telemetry, access_log=self._settings.server.access_log)
+        _add_error_handlers(app)
+        return app
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+    async def _life(self, _app: FastAPI) -> AsyncGenerator[None]:
+        database, tenants, ledger = self._database, self._tenants, self._ledger
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.dispose)
-            for pool in pools.values():
-                stack.push_async_callback(pool.aclose)
-            await (database.migrate() if settings.database.migrate_at_start else database.await_schema())
+            await (database.migrate() if self._settings.database.migrate_at_start else database.await_schema())
             secret = await database.installation_secret("cache")
             await stack.enter_async_context(tenants.running())
             await ledger.start()
             stack.push_async_callback(ledger.stop)
-            await stack.enter_async_context(RollupKeeper(database, settings.ledger.rollup_every_s).running())
-            completions = Completions(
-                policies=policies,
-                cascade=Cascade(pools),
-                ledger=ledger,
-                gate=tenants.gate,
-                cache=_cache(settings),
-                cache_secret=secret,
-                telemetry=telemetry,
-                timeout_s=settings.server.request_timeout_s,
-                once=await stack.enter_async_context(_once(settings, database)),
-            )
-            serving.append(completions)
-            stack.callback(serving.clear)
-            _log.info("ready", extra={"fields": {"models": policies.names}})
+            await stack.enter_async_context(RollupKeeper(database, self._settings.ledger.rollup_every_s).running())
+            once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
+            completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
+            await stack.enter_async_context(self._serving.opened(completions))
+            self._once = once
+            await stack.enter_async_context(once.running())  # ends before what its work is done with
+            _log.info("ready", extra={"fields": {"models": self._serving.offer.policies.names}})
             yield
 
-    def at_work() -> Completions:
-        if not serving:
-            raise Unavailable("The gateway is starting or stopping.", headers={"retry-after": "1"})
-        return serving[0]
+    def _adopt(self, settings: Settings) -> None:
+        self._tenants.adopt(settings)
+        if self._once is not None:
+            self._once.rules = _once(settings)
 
-    app = FastAPI(title="Spillway", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.router.routes.extend(completion_routes(at_work, authenticator, settings.server))
-    add_api(app, policies, authenticator, settings.server)
-    app.include_router(decisions_router(Reports(database), ledger.flush, authenticator, policies.certificates))
-    app.include_router(tenants.router)
-    app.include_router(dashboard_router(Overview(database), Reports(database), tenants.keys, sessions))
-    app.include_router(health_router(database, telemetry, lambda: ledger.trouble if serving else _NOT_SERVING))
-    app.add_middleware(Observed, telemetry=telemetry, access_log=settings.server.access_log)
-    _add_error_handlers(app)
-    return app
+    def _completions(
+        self, offer: Offer, held: Held, *, cache: MemoryCache | None, secret: bytes, once: Once
+    ) -> Completions:
+        return Completions(
+            policies=offer.policies,
+            cascade=Cascade(offer.pools),
+            ledger=self._ledger,
+            tariff=offer.tariff,
+            gate=self._tenants.gate,
+            cache=cache,
+            cache_secret=secret,
+            telemetry=self._telemetry,
+            timeout_s=offer.settings.server.request_timeout_s,
+            once=once,
+            held=held,
+        )
+
+    def _why_not_ready(self) -> str | None:
+        return self._ledger.trouble if self._serving.is_open else _NOT_SERVING
 
 
 def _ledger(settings: Settings, database: Database, tenants: Tenants) -> LedgerWriter:
@@ -118,34 +163,16 @@ def _ledger(settings: Settings, database: Database, tenants: Tenants) -> LedgerW
         place = SpoolPlace(folder=folder, most_bytes=settings.ledger.spool_max_bytes)
     return LedgerWriter(
         database,
-        price_book(settings),
-        output_limits=output_limits(settings),
-        providers=providers(settings),
-        rules={
-            provider: BillingRule(hung_up=rule.hung_up, server_error=rule.server_error)
-            for provider, rule in settings.ledger.billing.items()
-        },
+        PriceBook(),  # every request brings the tariff that holds for it
         spool=place,
         reservations=tenants.counters,
     )
 
 
-def _telemetry(ledger: LedgerWriter, tenants: Tenants, pools: Callable[[], Mapping[str, Pool]]) -> Telemetry:
-    telemetry = Telemetry()
-    telemetry.register(RuntimeMetrics(pools))
-    telemetry.register(LedgerMetrics(ledger))
-    telemetry.register(tenants.metrics)
-    return telemetry
-
-
-@asynccontextmanager
-async def _once(settings: Settings, database: Database) -> AsyncGenerator[Once]:
+def _once(settings: Settings) -> OnceRules:
     server, told = settings.server, settings.idempotency
     lease_s = server.request_timeout_s + server.drain_s
-    rules = OnceRules(ttl_s=told.ttl_s, most_bytes=told.max_bytes, lease_s=lease_s)
-    once = Once(OnceStore(database), await database.installation_secret("idempotency"), rules)
-    async with once.running():
-        yield once
+    return OnceRules(ttl_s=told.ttl_s, most_bytes=told.max_bytes, lease_s=lease_s)
 
 
 def _cache(settings: Settings) -> MemoryCache | None:

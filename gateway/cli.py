@@ -9,6 +9,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -118,7 +119,7 @@ def serve(
     from gateway.config.check import load_settings
     from gateway.serve import run
 
-    raise typer.Exit(run(load_settings(config, host=host, port=port)))
+    raise typer.Exit(run(partial(load_settings, config, host=host, port=port)))
 
 
 def init(

@@ -6,8 +6,8 @@ else, call it.
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -25,6 +25,7 @@ from gateway.idempotency.once import Once
 from gateway.keys import Caller
 from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent, usd
 from gateway.ledger.request_log import RequestLog
+from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
 from gateway.policies import Choice, PolicyBook
 from gateway.telemetry import Telemetry
@@ -36,10 +37,13 @@ from router.cascade import Cascade
 from router.outcome import Attempt, Outcome
 from router.pacing import under_pressure
 
+Held = Callable[[], AbstractContextManager[object]]
+
 
 class Completions:
-    """Everything that answering takes, put together once by the composition root.
+    """Everything that answering takes, put together by the composition root for one configuration.
 
+    tariff : what calls cost.   held : entered for as long as an answer is made, whoever still listens.
     cache : None where caching is off altogether.   cache_secret : see ``gateway.cache.rules.cache_key``.
     timeout_s : for all calls of a request together; when it is up, the best answer that was paid for stands.
     once : answers what has an Idempotency-Key.
@@ -51,17 +55,20 @@ class Completions:
         policies: PolicyBook,
         cascade: Cascade,
         ledger: LedgerWriter,
+        tariff: Tariff,
         gate: Gate,
         cache: Cache | None,
         cache_secret: bytes,
         telemetry: Telemetry,
         timeout_s: float,
         once: Once,
+        held: Held = nullcontext,
     ) -> None:
-        self._once = once
+        self._once, self._held = once, held
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
         self._timeout_s, self._gate = timeout_s, gate
+        self._tariff = tariff
 
     async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         """Answer a request: a Decision and Chunks if the answer is streamed live, then exactly one Completion.
@@ -79,6 +86,12 @@ class Completions:
                 yield event
 
     async def _complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
+        with self._held():
+            async with aclosing(self._let_in(request, caller)) as events:
+                async for event in events:
+                    yield event
+
+    async def _let_in(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         named = self._policies.named(request.model, request.wishes)
         choice = self._policies.choose(named, request.body, request.wishes)
         must_be_open_to(caller, named, choice.policy)
@@ -102,7 +115,7 @@ class Completions:
         self._telemetry.looked_up(choice.policy, status)
         await self._ledger.open_request(record)
         most_nanousd, clamped = _limit(request, caller)
-        log = self._ledger.log_for(record, request.body, most_nanousd=most_nanousd)
+        log = self._ledger.log_for(record, request.body, most_nanousd=most_nanousd, tariff=self._tariff)
         choice = within_limit(choice, most_nanousd, log.bound_nanousd)
         page = _Page(log, choice, self._telemetry, passing)
         draft = Decision(

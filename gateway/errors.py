@@ -133,6 +133,12 @@ class IdempotencyConflict(RequestError):
         super().__init__(message, param="Idempotency-Key", code=code, headers=told)
 
 
+class ConfigRefused(RequestError):
+    """The configuration file is wrong, and what was served before is served still."""
+
+    status, code = 422, "config_refused"
+
+
 class NoCapableModel(RequestError):
     """No tier that may answer can express what the request asks for."""
 

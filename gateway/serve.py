@@ -1,29 +1,93 @@
 """Runs the gateway under uvicorn until it is told to stop.
 
-Knows the server's options: one process, uvloop, httptools, and time for requests under way after SIGTERM.
+Knows the server's options (one process, uvloop, httptools) and signals: SIGTERM and SIGINT stop it once requests under
+way have ended, a second one or the end of ``server.drain_s`` ends them, SIGHUP reads the configuration anew.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
+from collections.abc import Callable, Iterator
 
 import uvicorn
+import uvloop
 
-from gateway.app import create_app
+from gateway.app import Gateway
 from gateway.config.settings import Settings
 from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.telemetry import log_to_stderr
 
+_log = logging.getLogger("spillway")
 
-def server_of(settings: Settings) -> uvicorn.Server:
-    """The server, ready to run. Raises ConfigError."""
-    config = uvicorn.Config(
-        create_app(settings),
+
+class Server(uvicorn.Server):
+    """uvicorn's, which leaves signals to whom they concern."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    def stop(self) -> None:
+        """Take no more connections, and end with the requests under way; asked again, end those too."""
+        if not self.should_exit:
+            self.should_exit = True
+            return
+        tasks = tuple(self.server_state.tasks)
+        _log.warning("asked again to stop: %d requests under way are ended", len(tasks))
+        for task in tasks:
+            task.cancel()
+
+
+def run(read: Callable[[], Settings]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. Raises GatewayError for what stands against starting.
+
+    read : the settings as their file has them, now and whenever it is to be read again.
+    """
+    log_to_stderr()
+    settings = read()
+    gateway = Gateway(settings, reread=read)
+    listening = _listen(settings)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_migrate(settings))
+            host, port = listening.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            _log.info("serving on http://%s:%s", shown, port)
+            return runner.run(_serve(gateway, settings, listening))
+    finally:
+        listening.close()
+
+
+async def _serve(gateway: Gateway, settings: Settings, listening: socket.socket) -> int:
+    server = Server(_options(gateway, settings))
+    loop, reloads = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    def reload() -> None:
+        task = asyncio.create_task(_reload(gateway))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await server.serve(sockets=[listening])
+    return 0 if server.started else 3
+
+
+async def _reload(gateway: Gateway) -> None:
+    with contextlib.suppress(GatewayError):  # what is wrong with the file has been logged
+        await gateway.reloading.reload()
+
+
+def _options(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        gateway.app,
         host=settings.server.host,
         port=settings.server.port,
-        loop="uvloop",
         http="httptools",
         ws="none",
         lifespan="on",
@@ -34,25 +98,6 @@ def server_of(settings: Settings) -> uvicorn.Server:
         timeout_keep_alive=75,  # longer than the usual load balancer's 60, so that it never meets a closed connection
         timeout_graceful_shutdown=int(settings.server.drain_s),
     )
-    return uvicorn.Server(config)
-
-
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status. Raises GatewayError for what stands against starting."""
-    log_to_stderr()
-    server = server_of(settings)
-    listening = _listen(settings)
-    try:
-        asyncio.run(_migrate(settings))
-        host, port = listening.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        logging.getLogger("spillway").info("serving on http://%s:%s", shown, port)
-        for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped in good order
-            signal.signal(stop, lambda _number, _frame: None)
-        server.run(sockets=[listening])
-    finally:
-        listening.close()
-    return 0 if server.started else 3
 
 
 async def _migrate(settings: Settings) -> None:

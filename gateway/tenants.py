@@ -28,6 +28,8 @@ from gateway.routes.spend import spend_router
 from gateway.tenancy.directory import Directory
 from router.egress import Egress
 
+_LEASE_BEYOND_S = 60.0  # a request's turn is held so much longer than any request may last
+
 
 class Tenants:
     """keys : None where the gateway asks nobody for a key."""
@@ -37,12 +39,11 @@ class Tenants:
         self._alerts = settings.alerts
         self._database = database
         shared = None if settings.redis is None else _shared(settings, settings.redis)
-        lease_s = settings.server.request_timeout_s + 60
-        self._limiter = RateLimiter(shared, when_down=settings.rate_limits.when_redis_is_down, lease_s=lease_s)
+        self._limiter = RateLimiter(shared, when_down=settings.rate_limits.when_redis_is_down)
         self.counters = BudgetCounters(database)
         self.gate = Gate(self._limiter, self.counters)
-        token = settings.admin.token
-        self.admin_auth = AdminAuth(None if token is None else token.get_secret_value(), keys)
+        self.admin_auth = AdminAuth(None, keys)
+        self.adopt(settings)
         office = Office(Directory(database), keys or KeyStore(database))
         treasury = Treasury(office, BudgetStore(database), AlertStore(database))
         self.metrics = _TenantMetrics(self._limiter, self.counters)
@@ -50,6 +51,12 @@ class Tenants:
         self.router.include_router(admin_router(self.admin_auth, office))
         self.router.include_router(budgets_router(self.admin_auth, treasury))
         self.router.include_router(spend_router(self.admin_auth, database))
+
+    def adopt(self, settings: Settings) -> None:
+        """Keep what a changed configuration says of the operator's credential and of how long requests last."""
+        token = settings.admin.token
+        self.admin_auth.token = None if token is None else token.get_secret_value()
+        self._limiter.lease_s = settings.server.request_timeout_s + _LEASE_BEYOND_S
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:

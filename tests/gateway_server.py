@@ -20,7 +20,7 @@ import httpx
 import openai
 import uvicorn
 
-from gateway.app import create_app
+from gateway.app import Gateway
 from gateway.config.check import load_settings
 from gateway.database import Database
 from gateway.keys import KeyStore
@@ -117,8 +117,12 @@ async def serving(
     database = Database(settings.database_url)
     await database.migrate()
     _, key = await KeyStore(database).create("tests")
-    app = create_app(settings, load_scorer=load_scorer or (lambda _folder: NumberScorer()))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, ws="none"))
+    gateway = Gateway(
+        settings,
+        reread=lambda: load_settings(settings.path, env={}),
+        load_scorer=load_scorer or (lambda _folder: NumberScorer()),
+    )
+    server = uvicorn.Server(uvicorn.Config(gateway.app, lifespan="on", log_config=None, access_log=False, ws="none"))
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     task = asyncio.create_task(server.serve(sockets=[listening]))

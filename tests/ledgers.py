@@ -11,6 +11,7 @@ from gateway.ledger.entry import RequestRecord, RequestStatus
 from gateway.ledger.limits import WriterLimits
 from gateway.ledger.liveness import Identity
 from gateway.ledger.reservations import Reservations
+from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
 from router.backends.backend import Reply
 from router.calling import Opening
@@ -100,9 +101,8 @@ async def a_ledger(
     reservations: Reservations | None = None,
 ) -> AsyncGenerator[LedgerWriter]:
     """A writer that runs."""
-    writer = LedgerWriter(
-        database, prices, output_limits={"large": 4096}, limits=limits, identity=identity, reservations=reservations
-    )
+    tariff = Tariff(prices=prices, output_limits={"large": 4096})
+    writer = LedgerWriter(database, tariff, limits=limits, identity=identity, reservations=reservations)
     await writer.start()
     try:
         yield writer

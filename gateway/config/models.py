@@ -4,6 +4,7 @@ Knows both the configuration's words and the router's, and translates. Calls not
 """
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.config.file import FieldPath
@@ -20,9 +21,35 @@ from router.hints import HINTS, Hint
 from scorer.errors import ScorerError
 
 
-def pools_of(settings: Settings) -> Mapping[str, Pool]:
-    """Every model's deployments by its name. Raises ConfigError placing what a backend cannot do with."""
-    return {model.name: _pool(settings, n, model) for n, model in enumerate(settings.models)}
+def pools_of(settings: Settings, kept: Mapping[str, Pool] | None = None) -> Mapping[str, Pool]:
+    """Every model's deployments by its name. Raises ConfigError placing what a backend cannot do with.
+
+    kept : pools that go on as they are.
+    """
+    kept = kept or {}
+    return {
+        model.name: kept[model.name] if model.name in kept else _pool(settings, n, model)
+        for n, model in enumerate(settings.models)
+    }
+
+
+def called_alike(before: Settings, after: Settings) -> frozenset[str]:
+    """The models whose calls are made in the same way under both: their pools, with breakers and turns, can go on.
+
+    Recorded models are never among them, since what their logs say may have changed.
+    """
+    if before.server.request_timeout_s != after.server.request_timeout_s:  # what a call without its own is given
+        return frozenset()
+    known = {model.name: _called(model) for model in before.models}
+    return frozenset(
+        model.name
+        for model in after.models
+        if model.backend != "recorded" and model.name in known and known[model.name] == _called(model)
+    )
+
+
+def _called(model: ModelSettings) -> Mapping[str, Any]:
+    return model.model_dump(exclude={"price", "provider", "fallbacks"})
 
 
 def output_limits(settings: Settings) -> Mapping[str, int]:

@@ -50,10 +50,13 @@ class OnceRules:
 
 
 class Once:
-    """secret : so that what is stored of keys and bodies can be guessed by nobody who reads the table."""
+    """secret : so that what is stored of keys and bodies can be guessed by nobody who reads the table.
+
+    rules : may be changed, for those that come from then on.
+    """
 
     def __init__(self, store: OnceStore, secret: bytes, rules: OnceRules) -> None:
-        self._store, self._secret, self._rules = store, secret, rules
+        self._store, self._secret, self.rules = store, secret, rules
         self._running: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -66,7 +69,7 @@ class Once:
             purging.cancel()
             await asyncio.wait({purging})
             if self._running:
-                await asyncio.wait(self._running, timeout=self._rules.linger_s)
+                await asyncio.wait(self._running, timeout=self.rules.linger_s)
             for task in tuple(self._running):
                 task.cancel()
             if self._running:
@@ -107,7 +110,7 @@ class Once:
     async def _ended(self, claim: Claim, place: "_Place") -> Completion | None:
         """The answer to another's claim, once it is there; None where that claim was taken back."""
         loop = asyncio.get_running_loop()
-        until, wait_s = loop.time() + self._rules.patience_s, _LOOK_EVERY_S[0]
+        until, wait_s = loop.time() + self.rules.patience_s, _LOOK_EVERY_S[0]
         found: Claim | None = claim
         while found is not None and found.body_hash == place.body_hash and found.state == "running":
             if loop.time() >= until:
@@ -130,7 +133,7 @@ class Once:
 
     async def _do(self, doing: "_Doing", work: Work, place: "_Place") -> None:
         """Claim, do the work to its end, whoever listens, and write down how it ended before the client hears it."""
-        rules = self._rules
+        rules = self.rules
         try:
             claim = await self._store.claim(
                 place.key_hash, place.body_hash, place.claim_id, lease_s=rules.lease_s, ttl_s=rules.ttl_s
@@ -180,14 +183,14 @@ class Once:
 
     async def _keep(self, completion: Completion, place: "_Place") -> None:
         answer = encode(completion)
-        if answer is not None and len(answer) > self._rules.most_bytes:
+        if answer is not None and len(answer) > self.rules.most_bytes:
             answer = None
         await self._end(place, "unkept" if answer is None else "kept", answer)
 
     async def _end(self, place: "_Place", state: State, answer: bytes | None = None) -> None:
         """Without the database the claim stays as it is: when its lease is over, it counts as unknown."""
         try:
-            await self._store.end(place.key_hash, place.claim_id, state, answer, ttl_s=self._rules.ttl_s)
+            await self._store.end(place.key_hash, place.claim_id, state, answer, ttl_s=self.rules.ttl_s)
         except (DatabaseError, DatabaseUnavailable) as error:
             _log.warning("it could not be written down how a request with an Idempotency-Key ended: %s", error)
 

@@ -5,14 +5,13 @@ Knows bounds and prices. Knows no queue and no database: it hands what it made t
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_cost, reserve, settle
-from gateway.ledger.billing_rules import BillingRule, rule_for
+from gateway.ledger.billing_rules import rule_for
 from gateway.ledger.bounds import CallBound, call_bound
 from gateway.ledger.entry import (
     CacheStatus,
@@ -24,9 +23,9 @@ from gateway.ledger.entry import (
     Spent,
     usd,
 )
+from gateway.ledger.tariff import Tariff
 from router.calling import Opening
 from router.outcome import Attempt, Step
-from router.pricing import PriceBook
 from scorer.answer import Usage
 
 _log = logging.getLogger("spillway.ledger")
@@ -47,8 +46,6 @@ class Intake(Protocol):
 class RequestLog:
     """What a cascade writes into: router.cascade.AttemptLog for one request. LedgerWriter.log_for makes it.
 
-    output_limits : by model, how many tokens an answer can have at most.   providers : by model, who bills for it.
-    rules : by provider, where it bills otherwise than is known of it.
     most_nanousd : what all calls of the request together may cost.
     """
 
@@ -56,17 +53,13 @@ class RequestLog:
         self,
         record: RequestRecord,
         bound: CallBound,
-        prices: PriceBook,
-        output_limits: Mapping[str, int],
-        providers: Mapping[str, str],
-        rules: Mapping[str, BillingRule],
+        tariff: Tariff,
         intake: Intake,
         alarms: Alarms,
         most_nanousd: int | None = None,
     ) -> None:
         self._most_nanousd = most_nanousd
-        self._record, self._bound, self._prices = record, bound, prices
-        self._output_limits, self._providers, self._rules = output_limits, providers, rules
+        self._record, self._bound, self._tariff = record, bound, tariff
         self._intake, self._alarms = intake, alarms
         self._open: dict[str, Reservation] = {}
         self._settled: list[tuple[Reservation, Settlement]] = []
@@ -82,7 +75,7 @@ class RequestLog:
 
     def bound_nanousd(self, model: str) -> int | None:
         """The most that one call of a model with the request's body can cost now; None where nothing bounds it."""
-        return reserve(self._bound, self._prices.price(model), self._output_limits.get(model))
+        return reserve(self._bound, self._tariff.prices.price(model), self._tariff.output_limits.get(model))
 
     async def open(self, opening: Opening) -> None:
         """Return once the attempt and its reservation are committed. Do not call if this raises.
@@ -90,7 +83,7 @@ class RequestLog:
         Raises LedgerUnavailable, MaxCostExceeded, or what a budget refuses with.
         """
         now_us = time.time_ns() // 1000
-        price = self._prices.price(opening.model, datetime.fromtimestamp(now_us / 1_000_000, UTC))
+        price = self._tariff.prices.price(opening.model, datetime.fromtimestamp(now_us / 1_000_000, UTC))
         bound = self._bound if opening.body is None else call_bound(opening.body)
         reservation = Reservation(
             attempt_id=opening.attempt_id,
@@ -100,13 +93,13 @@ class RequestLog:
             model=opening.model,
             deployment=opening.deployment,
             cause=opening.cause,
-            provider=self._providers.get(opening.model),
+            provider=self._tariff.providers.get(opening.model),
             policy=self._record.policy,
             tenant_id=self._record.tenant_id,
             team_id=self._record.team_id,
             key_id=self._record.key_id,
             opened_us=now_us,
-            reserved_nanousd=reserve(bound, price, self._output_limits.get(opening.model)),
+            reserved_nanousd=reserve(bound, price, self._tariff.output_limits.get(opening.model)),
             price=price,
             price_version=None if price is None else price.version,
             text_bytes=bound.text_bytes,
@@ -179,7 +172,7 @@ class RequestLog:
 
     def _settle(self, attempt: Attempt, reservation: Reservation) -> Settlement:
         try:
-            return settle(attempt, reservation, rule_for(reservation.provider, self._rules))
+            return settle(attempt, reservation, rule_for(reservation.provider, self._tariff.rules))
         except Exception:  # noqa: BLE001 - whatever an upstream made of its answer, the attempt is written down
             self._alarms.unforeseen(f"settling {attempt.id}")
             ending = Settlement(reservation=reservation, state=attempt.state, amount_nanousd=None)
@@ -198,5 +191,5 @@ class RequestLog:
                 return settlement.amount_nanousd, "observed"
             if answered is not None and answered.id == settlement.attempt_id:
                 usage = settlement.usage
-        cost = None if usage is None else reference_cost(usage, self._prices.price(model))
+        cost = None if usage is None else reference_cost(usage, self._tariff.prices.price(model))
         return cost, None if cost is None else "modelled"

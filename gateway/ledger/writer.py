@@ -19,7 +19,6 @@ from gateway.ledger import faults
 from gateway.ledger.alarms import Alarms, LedgerCounts
 from gateway.ledger.backlog import MOST_PER_GROUP, Backlog, Taken, Waiting
 from gateway.ledger.billing import Reservation, Settlement, never_sent
-from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.bounds import call_bound
 from gateway.ledger.entry import LedgerUnavailable, RequestClosing, RequestRecord
 from gateway.ledger.group import Group
@@ -32,6 +31,7 @@ from gateway.ledger.request_log import RequestLog
 from gateway.ledger.reservations import NoLimits, Reservations
 from gateway.ledger.store import LedgerStore, Refusals
 from gateway.ledger.sweeper import Sweeper
+from gateway.ledger.tariff import Tariff
 from router.ids import new_id
 from router.pricing import PriceBook
 
@@ -41,9 +41,7 @@ T = TypeVar("T")
 class LedgerWriter:
     """Writes requests, attempts, settlements and closings.
 
-    output_limits : by model, how many tokens an answer can have at most (a documented limit, or the context length).
-        Where neither it nor the request bounds an answer, an attempt is opened without a reserved amount.
-    providers : by model, who bills for it.   rules : by provider, where it bills otherwise than is known of it.
+    tariff : of requests whose log is given no other; it may be a price book alone.
     reservations : who counts money against limits in the same transactions, and may refuse an opening.
     spool : takes over while the database is away; without one, what would be spent then is refused.
     """
@@ -51,18 +49,15 @@ class LedgerWriter:
     def __init__(
         self,
         database: Database,
-        prices: PriceBook,
+        tariff: Tariff | PriceBook,
         *,
-        output_limits: Mapping[str, int] | None = None,
-        providers: Mapping[str, str] | None = None,
-        rules: Mapping[str, BillingRule] | None = None,
         reservations: Reservations | None = None,
         limits: WriterLimits | None = None,
         identity: Identity | None = None,
         spool: SpoolPlace | None = None,
     ) -> None:
-        self._database, self._prices = database, prices
-        self._output_limits, self._providers, self._rules = output_limits or {}, providers or {}, rules or {}
+        self._database = database
+        self._tariff = tariff if isinstance(tariff, Tariff) else Tariff(prices=tariff)
         self._limits = limits or WriterLimits()
         self._identity = identity or Identity.of_this_process()
         self._store = LedgerStore(database, new_id("wr"), reservations)
@@ -170,13 +165,19 @@ class LedgerWriter:
         self._backlog.requests.put(record)
         faults.reach("request-queued")
 
-    def log_for(self, record: RequestRecord, body: Mapping[str, Any], *, most_nanousd: int | None = None) -> RequestLog:
+    def log_for(
+        self,
+        record: RequestRecord,
+        body: Mapping[str, Any],
+        *,
+        most_nanousd: int | None = None,
+        tariff: Tariff | None = None,
+    ) -> RequestLog:
         """The log of one request, which a cascade writes its attempts to. ``body`` bounds what a call can cost.
 
         most_nanousd : what all calls of the request together may cost.
         """
-        known = (self._prices, self._output_limits, self._providers, self._rules)
-        return RequestLog(record, call_bound(body), *known, self, self._alarms, most_nanousd)
+        return RequestLog(record, call_bound(body), tariff or self._tariff, self, self._alarms, most_nanousd)
 
     def close_request(self, closing: RequestClosing) -> None:
         """Note how a request ended. Never blocks, never raises."""

@@ -33,7 +33,7 @@ class Ticket:
 class RateLimiter:
     """shared : None where this process is the only one, or all that count together.
 
-    lease_s : no request lasts longer.
+    lease_s : no request lasts longer. It may be changed, for those that come from then on.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared, self._local = shared, MemoryRates()
-        self._when_down, self._lease_s, self._retry_s, self._clock = when_down, lease_s, retry_s, clock
+        self._when_down, self.lease_s, self._retry_s, self._clock = when_down, lease_s, retry_s, clock
         self._away_until: float | None = None
         self.refused = 0  # for metrics
         self.unshared = 0  # requests that were counted here, or refused, because the shared place was away
@@ -80,7 +80,7 @@ class RateLimiter:
     async def _take(self, limits: Sequence[RateLimit], tokens: int, name: str) -> tuple[Rates, Verdict]:
         if self._shared is not None and (self._away_until is None or self._clock() >= self._away_until):
             try:
-                verdict = await self._shared.take(limits, tokens, name, self._lease_s)
+                verdict = await self._shared.take(limits, tokens, name, self.lease_s)
             except RatesUnavailable as error:
                 self._lost(error)
             else:
@@ -92,7 +92,7 @@ class RateLimiter:
             self.unshared += 1
             if self._when_down == "closed":
                 raise RatesUnavailable("rates cannot be counted at the moment", headers={"retry-after": "1"})
-        return self._local, await self._local.take(limits, tokens, name, self._lease_s)
+        return self._local, await self._local.take(limits, tokens, name, self.lease_s)
 
     def _lost(self, error: RatesUnavailable) -> None:
         if self._away_until is None:

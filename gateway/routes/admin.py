@@ -74,10 +74,10 @@ class Rates(Body):
 
 
 class AdminAuth:
-    """token : the operator's.   keys : whose roles count; None where the gateway asks nobody for a key."""
+    """token : the operator's, which may change.   keys : whose roles count; None where nobody is asked for a key."""
 
     def __init__(self, token: str | None, keys: KeyStore | None) -> None:
-        self._token, self._keys = token, keys
+        self.token, self._keys = token, keys
 
     async def actor(self, request: Request) -> Actor:
         """Who manages. Raises InvalidKey."""
@@ -85,7 +85,7 @@ class AdminAuth:
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
             raise InvalidKey("Send Authorization: Bearer, with admin.token of the configuration or a key with a role.")
-        if self._token is not None and hmac.compare_digest(secret.encode(), self._token.encode()):
+        if self.token is not None and hmac.compare_digest(secret.encode(), self.token.encode()):
             return Actor()
         caller = None if self._keys is None else await self._keys.find(secret)
         if caller is None:

@@ -6,15 +6,14 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from gateway.auth import Authenticator
-from gateway.config.settings import ServerSettings
-from gateway.policies import PolicyBook
 from gateway.routes.counting import counting_router
 from gateway.routes.models import models_router
 from gateway.routes.openapi import describe
+from gateway.serving import Serving
 
 
-def add_api(app: FastAPI, policies: PolicyBook, authenticator: Authenticator, settings: ServerSettings) -> None:
+def add_api(app: FastAPI, serving: Serving, authenticator: Authenticator) -> None:
     """Models, counts, and the OpenAPI document."""
-    app.include_router(models_router(policies, authenticator, created=int(time.time())))
-    app.include_router(counting_router(policies, authenticator, settings.max_body_bytes))
+    app.include_router(models_router(serving, authenticator, created=int(time.time())))
+    app.include_router(counting_router(serving, authenticator))
     describe(app, version("spillway"))

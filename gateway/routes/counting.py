@@ -7,14 +7,14 @@ from gateway.capabilities import prompt_tokens
 from gateway.dialects.anthropic.request import to_chat
 from gateway.dialects.document import counting_body
 from gateway.dialects.fields import model_of, read_object
-from gateway.policies import PolicyBook
 from gateway.routes.body import read_body
 from gateway.routes.callers import caller_of
+from gateway.serving import Serving
 
 PATH = "/v1/messages/count_tokens"
 
 
-def counting_router(policies: PolicyBook, authenticator: Authenticator, max_body_bytes: int) -> APIRouter:
+def counting_router(serving: Serving, authenticator: Authenticator) -> APIRouter:
     """The endpoint."""
     router = APIRouter(tags=["messages"])
 
@@ -22,9 +22,11 @@ def counting_router(policies: PolicyBook, authenticator: Authenticator, max_body
     async def count_tokens(request: Request) -> dict[str, int]:
         """An estimate: which tokenizer counts is known only once a model has answered."""
         await caller_of(request, authenticator)
-        body = read_object(await read_body(request.scope, request.receive, max_body_bytes), "model and messages")
+        offer = serving.offer
+        raw = await read_body(request.scope, request.receive, offer.settings.server.max_body_bytes)
+        body = read_object(raw, "model and messages")
         chat, _ = to_chat(body)
-        policies.choose(model_of(body), chat)
+        offer.policies.choose(model_of(body), chat)
         return {"input_tokens": prompt_tokens(chat)}
 
     return router

@@ -21,11 +21,12 @@ def decisions_router(
     reports: Reports,
     flush: Callable[[], Awaitable[None]],
     authenticator: Authenticator,
-    certificates: Mapping[str, Certificate],
+    certificates: Callable[[], Mapping[str, Certificate]],
 ) -> APIRouter:
     """reports : where decisions are read from.   flush : so that an answer's decision can be read right after it.
 
-    certificates : by the id of the strategy, which pins them: a certificate is part of what the id is a hash of.
+    certificates : those of the strategies in use, by the id of the strategy, which pins them: a certificate is part of
+        what the id is a hash of.
     """
     router = APIRouter(tags=["decisions"])
 
@@ -42,7 +43,7 @@ def decisions_router(
         found = await reports.decision(decision_id, caller.tenant_id)
         if found is None:
             raise NotFound("There is no such decision.", param="decision_id", code="decision_not_found")
-        certificate = certificates.get(found.strategy_id or "")
+        certificate = certificates().get(found.strategy_id or "")
         told = {**found.as_json(), "certificate": None if certificate is None else certificate.told()}
         return Response(orjson.dumps(told), media_type=JSON)
 

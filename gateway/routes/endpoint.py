@@ -6,7 +6,7 @@ how it is spoken in ``gateway/dialects``.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -18,15 +18,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
-from gateway.completion import Completions
-from gateway.config.settings import ServerSettings
 from gateway.dialects.anthropic.request import MESSAGES
 from gateway.dialects.chat.request import CHAT
 from gateway.dialects.dialect import Asked, Dialect
 from gateway.dialects.embeddings.request import EMBEDDINGS
 from gateway.dialects.legacy.request import LEGACY
 from gateway.dialects.responses.request import RESPONSES
-from gateway.errors import InternalError, RequestError, UpstreamFailed
+from gateway.errors import InternalError, RequestError, Unavailable, UpstreamFailed
 from gateway.exchange import ChatRequest, Completion, Decision, OnceKey
 from gateway.json_bytes import encode
 from gateway.keys import Caller
@@ -36,57 +34,54 @@ from gateway.routes.headers import decision_fields, decision_headers, key_given,
 from gateway.routes.observed import notes, request_id, served_at
 from gateway.routes.refusals import JSON, error_response
 from gateway.routes.stream import EventStream
-from gateway.screening import Screening
+from gateway.serving import Service, Serving
 from gateway.wishes import FIELD, wishes_of
 from router.backends.backend import Chunk
-from router.egress import Egress
 
 DIALECTS = (CHAT, LEGACY, RESPONSES, MESSAGES, EMBEDDINGS)
 _GRACE_S = 1.0  # for an answer that was paid for in time: to be settled, chosen and sent
 
 
-def completion_routes(
-    completions: Callable[[], Completions], authenticator: Authenticator, settings: ServerSettings
-) -> list[Route]:
+def completion_routes(serving: Serving, authenticator: Authenticator) -> list[Route]:
     """One route for each dialect in which a completion can be asked for."""
     return [
-        Route(dialect.path, CompletionEndpoint(dialect, completions, authenticator, settings), methods=["POST"])
+        Route(dialect.path, CompletionEndpoint(dialect, serving, authenticator), methods=["POST"])
         for dialect in DIALECTS
     ]
 
 
 class CompletionEndpoint:
-    """The endpoint, as a bare ASGI application: an answer passes through nothing that it does not need.
+    """The endpoint, as a bare ASGI application: an answer passes through nothing that it does not need."""
 
-    completions : those that serve at the moment. Raises Unavailable.
-    """
-
-    def __init__(
-        self,
-        dialect: Dialect,
-        completions: Callable[[], Completions],
-        authenticator: Authenticator,
-        settings: ServerSettings,
-    ) -> None:
-        self._dialect = dialect
-        self._completions, self._authenticator, self._settings = completions, authenticator, settings
-        self._screening = Screening(
-            max_messages=settings.max_messages,
-            max_images=settings.max_images,
-            image_urls=settings.image_urls,
-            egress=Egress(),
-        )
+    def __init__(self, dialect: Dialect, serving: Serving, authenticator: Authenticator) -> None:
+        self._dialect, self._serving, self._authenticator = dialect, serving, authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or notice that nobody waits for the answer any more."""
         served_at(scope, self._dialect.path)
+        try:
+            with self._serving.request() as service:
+                await _Exchange(self._dialect, service, self._authenticator).take(scope, receive, send)
+        except Unavailable as error:  # before the request was taken
+            await error_response(error, scope)(scope, receive, send)
+
+
+class _Exchange:
+    """One request, which goes to its end with the configuration that it began with."""
+
+    def __init__(self, dialect: Dialect, service: Service, authenticator: Authenticator) -> None:
+        self._dialect, self._service, self._authenticator = dialect, service, authenticator
+        self._settings = service.settings
+
+    async def take(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer it."""
         headers = Headers(scope=scope)
         try:
             caller = await self._authenticator.caller(credential(headers), headers.get("origin"))
             raw = await read_body(scope, receive, self._settings.max_body_bytes)
             asked = self._dialect.parse(raw, request_id(scope))
             asked = replace(asked, request=_with_wishes(asked.request, headers, raw))
-            await self._screening.screen(asked.request.body)
+            await self._service.screening.screen(asked.request.body)
         except RequestError as error:
             await error_response(error, scope)(scope, receive, send)
             return
@@ -140,7 +135,7 @@ class CompletionEndpoint:
         self, asked: Asked, caller: Caller, scope: Scope, deadline: float
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         """What the completion yields, within the deadline of a whole request."""
-        async with aclosing(self._completions().complete(asked.request, caller)) as events:
+        async with aclosing(self._service.completions.complete(asked.request, caller)) as events:
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):
