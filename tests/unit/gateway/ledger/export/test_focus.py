@@ -72,7 +72,7 @@ async def test_every_nano_dollar_is_in_it_once_and_costs_stand_apart(engine: Eng
     small = usage["acme", "small", "small/input"]
     assert (small["SkuPriceId"], small["ConsumedQuantity"], small["PricingQuantity"]) == (
         SMALL.version,
-        "2002",
+        "2002.0",
         "0.002002",
     )
     assert (small["ContractedUnitPrice"], small["ContractedCost"], small["ListCost"]) == (
