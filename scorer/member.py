@@ -99,13 +99,22 @@ class Member:
 def outlook_features(
     table: AnswerTable, samples: Samples, expected: Floats, looks: Floats, experience: Experience
 ) -> Features:
-    """(r, F) features of models that have not answered, see ``features.outlook``."""
+    """(r, F) features of models that have not answered: the query, the answer seen that looks best (whoever went wrong
+    in a way that can be seen shows how hard the query is), and what ``features.outlook`` measures."""
+    each = np.arange(len(samples))
     identity = np.zeros((len(samples), len(table.models)), dtype=np.float32)
-    identity[np.arange(len(samples)), samples.models] = 1.0
+    identity[each, samples.models] = 1.0
     values = outlook.measure(
         table, samples.rows, samples.models, samples.context, expected, looks, logit(experience.accuracy)
     )
-    return np.concatenate([values, identity], axis=1, dtype=np.float32, casting="same_kind")
+    known = samples.context & table.present[samples.rows]
+    known[each, samples.models] = False
+    best = np.where(known, looks[samples.rows], -np.inf).argmax(axis=1)
+    answer = table.values[samples.rows, best]
+    answer[~known.any(axis=1)] = np.nan
+    return np.concatenate(
+        [table.query_values[samples.rows], answer, values, identity], axis=1, dtype=np.float32, casting="same_kind"
+    )
 
 
 def shared(p: Floats, groups: NDArray[np.int32]) -> Floats:

@@ -261,9 +261,9 @@ class _Fitting:
         X = outlook_features(
             self._table, data.samples.where(chosen), logit(expected), looks, self._experience.without({fold})
         )
-        model = KINDS["linear"][0](X, data.y[chosen], seed=self._seed)
+        models = {kind: KINDS[kind][0](X, data.y[chosen], seed=self._seed) for kind in self._kinds}
         plain = calibrate(np.empty(0), np.empty(0), "identity")
-        return Head(models={"linear": model}, weights={"linear": 1.0}, calibrator=plain)
+        return Head(models=models, weights=dict.fromkeys(models, 1 / len(models)), calibrator=plain)
 
     def _head(self, data: _HeadData, fold: int, bases: Bases) -> Head:
         known = data.folds != fold
