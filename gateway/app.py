@@ -84,7 +84,7 @@ class Gateway:
             self._adopt,
         )
         for collector in (
-            RuntimeMetrics(lambda: self._serving.offer.pools),
+            RuntimeMetrics(lambda: self._serving.offer.pools, self._serving.door),
             LedgerMetrics(self._ledger),
             self._tenants.metrics,
             ConfigMetrics(self.reloading, self._serving),

@@ -105,6 +105,12 @@ class BodyTooLarge(RequestError):
     status, code = 413, "request_too_large"
 
 
+class BodyTooSlow(RequestError):
+    """The request body did not come to its end."""
+
+    status, code = 408, "request_incomplete"
+
+
 class NotCached(RequestError):
     """Only an answer that is kept was wanted, and there is none. Nothing was called."""
 
@@ -149,6 +155,12 @@ class Unavailable(RequestError):
     """The gateway cannot serve for the moment: starting, draining, or without its database."""
 
     status, type, code = 503, "server_error", "unavailable"
+
+
+class Overloaded(RequestError):
+    """As many requests as the gateway may serve are under way, and no more may wait. Nothing was called."""
+
+    status, type, code = 503, "server_error", "overloaded"
 
 
 class TooManyAtOnce(RequestError):

@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.doorway import Doorway
 from router.backends.pool import Pool
 
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -19,8 +20,8 @@ _FILES = Path("/proc/self/fd")
 class RuntimeMetrics(Collector):
     """pools : those that serve at the moment, by model."""
 
-    def __init__(self, pools: Callable[[], Mapping[str, Pool]]) -> None:
-        self._pools = pools
+    def __init__(self, pools: Callable[[], Mapping[str, Pool]], door: Doorway) -> None:
+        self._pools, self._door = pools, door
 
     def collect(self) -> Iterable[Metric]:
         """One gauge for each fact."""
@@ -34,6 +35,11 @@ class RuntimeMetrics(Collector):
                 breaker.add_metric((model, one.name), _STATES[one.breaker.state])
                 running.add_metric((model, one.name), one.running)
         yield from (breaker, running, waiting)
+        yield GaugeMetricFamily(
+            "spillway_requests_waiting", "Requests that wait to be served", value=self._door.waiting
+        )
+        shed = "Requests turned away because too many were under way"
+        yield CounterMetricFamily("spillway_requests_shed", shed, value=self._door.refused)
         yield GaugeMetricFamily("spillway_tasks", "Tasks of the event loop", value=_tasks())
         if _FILES.is_dir():
             files = sum(1 for _ in _FILES.iterdir())

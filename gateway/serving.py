@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 
 from gateway.completion import Completions, Held
 from gateway.config.settings import ServerSettings
+from gateway.doorway import DoorRules, Doorway
 from gateway.errors import Unavailable
 from gateway.offer import Offer
 from gateway.screening import Screening
@@ -34,6 +35,9 @@ class Service:
             image_urls=server.image_urls,
             egress=Egress(),
         )
+        self.door_rules = DoorRules(
+            most=server.max_concurrency, queue=server.queue.most, patience_s=server.queue.patience_s
+        )
         self.completions = complete(offer, self.held)
 
     @contextmanager
@@ -53,10 +57,14 @@ class Service:
 
 
 class Serving:
-    """The service of the moment, and those on their way out. first : what is offered before anything is served."""
+    """The service of the moment, and those on their way out. first : what is offered before anything is served.
+
+    door : the way in for requests, whichever service takes them.
+    """
 
     def __init__(self, first: Offer) -> None:
         self.offer = first
+        self.door = Doorway()
         self._complete: Complete | None = None
         self._now: Service | None = None
         self._used: set[Service] = set()  # the one of the moment, and those that a request still needs

@@ -41,6 +41,8 @@ class ServerSettings(Section):
     keep_alive_s: Seconds = Field(default=5.0, gt=0)  # between comment lines while a cascade is still deciding
     drain_s: Seconds = Field(default=60.0, ge=0)  # after SIGTERM, for requests under way
     access_log: bool = True
+    max_concurrency: int | None = Field(default=1000, ge=1)  # requests at once, all keys together
+    queue: QueueSettings = QueueSettings(most=1000)
     max_messages: int = Field(default=2048, ge=1)
     max_images: int = Field(default=64, ge=0)
     image_urls: Literal["public", "any", "none"] = "public"  # which pictures a request may name by URL

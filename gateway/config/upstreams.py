@@ -40,7 +40,7 @@ class BreakerSettings(Section):
 
 
 class QueueSettings(Section):
-    """Where calls wait while ``max_concurrency`` are under way; those for whom there is no room are turned away."""
+    """Where those wait for whom ``max_concurrency`` leaves no room; those whom it holds no more are turned away."""
 
     most: int = Field(default=100, ge=0)
     patience_s: Seconds = Field(default=10.0, gt=0)

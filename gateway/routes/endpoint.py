@@ -24,7 +24,7 @@ from gateway.dialects.dialect import Asked, Dialect
 from gateway.dialects.embeddings.request import EMBEDDINGS
 from gateway.dialects.legacy.request import LEGACY
 from gateway.dialects.responses.request import RESPONSES
-from gateway.errors import InternalError, RequestError, Unavailable, UpstreamFailed
+from gateway.errors import RequestError, UpstreamFailed
 from gateway.exchange import ChatRequest, Completion, Decision, OnceKey
 from gateway.json_bytes import encode
 from gateway.keys import Caller
@@ -61,33 +61,33 @@ class CompletionEndpoint:
         served_at(scope, self._dialect.path)
         try:
             with self._serving.request() as service:
-                await _Exchange(self._dialect, service, self._authenticator).take(scope, receive, send)
-        except Unavailable as error:  # before the request was taken
+                caller = await self._caller(scope)  # strangers take nobody's turn
+                async with self._serving.door.passed(service.door_rules):
+                    await _Exchange(self._dialect, service, caller).take(scope, receive, send)
+        except RequestError as error:
             await error_response(error, scope)(scope, receive, send)
+        except ClientDisconnect:
+            notes(scope)["client_gone"] = True
+
+    async def _caller(self, scope: Scope) -> Caller:
+        headers = Headers(scope=scope)
+        return await self._authenticator.caller(credential(headers), headers.get("origin"))
 
 
 class _Exchange:
     """One request, which goes to its end with the configuration that it began with."""
 
-    def __init__(self, dialect: Dialect, service: Service, authenticator: Authenticator) -> None:
-        self._dialect, self._service, self._authenticator = dialect, service, authenticator
+    def __init__(self, dialect: Dialect, service: Service, caller: Caller) -> None:
+        self._dialect, self._service, self._caller = dialect, service, caller
         self._settings = service.settings
 
     async def take(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer it."""
-        headers = Headers(scope=scope)
-        try:
-            caller = await self._authenticator.caller(credential(headers), headers.get("origin"))
-            raw = await read_body(scope, receive, self._settings.max_body_bytes)
-            asked = self._dialect.parse(raw, request_id(scope))
-            asked = replace(asked, request=_with_wishes(asked.request, headers, raw))
-            await self._service.screening.screen(asked.request.body)
-        except RequestError as error:
-            await error_response(error, scope)(scope, receive, send)
-            return
-        except ClientDisconnect:
-            notes(scope)["client_gone"] = True
-            return
+        """Answer it. Raises RequestError where it cannot be taken as it is, ClientDisconnect."""
+        caller = self._caller
+        raw = await read_body(scope, receive, self._settings.max_body_bytes)
+        asked = self._dialect.parse(raw, request_id(scope))
+        asked = replace(asked, request=_with_wishes(asked.request, Headers(scope=scope), raw))
+        await self._service.screening.screen(asked.request.body)
         request = asked.request
         notes(scope).update(key_id=caller.key_id, requested_model=request.model[:128], stream=request.stream)
         answering = self._stream if request.stream else self._whole
@@ -105,7 +105,7 @@ class _Exchange:
         except RequestError as error:
             response = error_response(error, scope)
         if response is None:
-            raise InternalError("A completion ended without an answer.")
+            raise RuntimeError("a completion ended without an answer")
         await response(scope, receive, send)
 
     async def _stream(self, asked: Asked, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:

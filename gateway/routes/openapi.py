@@ -47,6 +47,7 @@ _STATUSES = {
     403: "The key may not do this.",
     404: "There is no such model, decision or path.",
     405: "The path is served by another method.",
+    408: "The body did not come to its end.",
     409: "It stands against what there is already.",
     413: "The body is too large.",
     422: "What was sent together does not fit together.",

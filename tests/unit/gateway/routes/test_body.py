@@ -1,5 +1,6 @@
 """A body is read to its end or not beyond the limit."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from gateway.errors import BodyTooLarge
+from gateway.errors import BodyTooLarge, BodyTooSlow
+from gateway.routes import body as reading
 from gateway.routes.body import read_body
 
 
@@ -58,3 +60,15 @@ async def test_a_declared_length_is_not_believed(length: str) -> None:
 async def test_a_client_that_goes_while_it_sends_is_noticed() -> None:
     with pytest.raises(ClientDisconnect):
         await read_body(scope(), Client([b"x"], goes=True).receive, 10)
+
+
+async def test_a_body_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PATIENCE_S", 0.01)
+
+    async def trickle() -> dict[str, Any]:
+        await asyncio.sleep(0.001)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    with pytest.raises(BodyTooSlow) as slow:
+        await read_body(scope(), trickle, 40)
+    assert slow.value.status == 408
