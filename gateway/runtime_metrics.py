@@ -4,6 +4,7 @@ Knows pools and how to count. Decides nothing; reads when it is asked, so that i
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class RuntimeMetrics(Collector):
         )
         shed = "Requests turned away because too many were under way"
         yield CounterMetricFamily("spillway_requests_shed", shed, value=self._door.refused)
+        live = "Blocks of memory that Python holds: rises with a leak, and not with what the allocator keeps in reserve"
+        yield GaugeMetricFamily("spillway_allocated_blocks", live, value=sys.getallocatedblocks())
         yield GaugeMetricFamily("spillway_tasks", "Tasks of the event loop", value=_tasks())
         if _FILES.is_dir():
             files = sum(1 for _ in _FILES.iterdir())

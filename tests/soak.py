@@ -87,6 +87,7 @@ class Soaked:
     clients: int
     seen: Counter[str]
     rss_mb: list[tuple[float, float]]
+    blocks: list[tuple[float, float]]  # of memory that Python holds
     idle: dict[str, float]  # of the gateway, when all clients had gone
     warm: dict[str, float]  # of the gateway, before any came
     states: Counter[str]
@@ -98,11 +99,16 @@ class Soaked:
     @property
     def slope_mb_per_minute(self) -> float:
         """Of the memory over the second half, by least squares: the first half fills pools and caches."""
-        points = self.rss_mb[len(self.rss_mb) // 2 :]
-        n = len(points)
-        mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
-        spread = sum((x - mean_x) ** 2 for x, _ in points)
-        return 60 * sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+        return 60 * _slope(self.rss_mb[len(self.rss_mb) // 2 :])
+
+    @property
+    def blocks_per_request(self) -> float:
+        """How many more blocks Python holds after each request, over the second half: what is kept, it keeps here.
+
+        Resident memory also grows by what the allocator cannot give back, and by less and less of it.
+        """
+        requests_a_second = sum(self.seen.values()) / self.seconds
+        return _slope(self.blocks[len(self.blocks) // 2 :]) / requests_a_second
 
     def lines(self) -> Sequence[str]:
         """For people."""
@@ -113,11 +119,20 @@ class Soaked:
             f"attempts {dict(self.states)}",
             f"memory {self.rss_mb[0][1]:.0f} MB at first, {self.rss_mb[-1][1]:.0f} MB at last, "
             f"slope of the second half {self.slope_mb_per_minute:+.2f} MB a minute",
+            f"blocks of memory {self.blocks[0][1]:.0f} at first, {self.blocks[-1][1]:.0f} at last, "
+            f"{self.blocks_per_request:+.3f} more with each request of the second half",
             f"before: {self.warm}, after: {self.idle}",
             f"unsettled attempts {self.unsettled}, unclosed requests {self.unclosed}",
             f"the upstream told usage for {calls} calls ({prompt} + {completion} tokens); differences to the ledger: "
             f"{len(self.wrong)} {self.wrong[:3]}",
         ]
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    n = len(points)
+    mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
 async def soak(folder: Path, *, seconds: float, clients: int) -> Soaked:
@@ -129,14 +144,14 @@ async def soak(folder: Path, *, seconds: float, clients: int) -> Soaked:
         path = written(folder, CONFIG, models, POLICY)
         with served(folder) as (process, url):
             draining = asyncio.create_task(asyncio.to_thread(_drained, process.stderr))
-            rss: list[tuple[float, float]] = []
+            rss, blocks = list[tuple[float, float]](), list[tuple[float, float]]()
             limits = httpx.Limits(max_connections=clients + 5, max_keepalive_connections=clients)
             async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
                 await http.post("/v1/chat/completions", json=_request(stream=False))
                 warm = await _gauges(http)
                 seen: Counter[str] = Counter()
                 ends = time.monotonic() + seconds
-                watching = asyncio.create_task(_watch(process.pid, rss, ends))
+                watching = asyncio.create_task(_watch(process.pid, http, ends, rss, blocks))
                 await asyncio.gather(*(_client(http, ends, seen) for _ in range(clients)))
                 await watching
             async with httpx.AsyncClient(base_url=url) as http:
@@ -145,7 +160,7 @@ async def soak(folder: Path, *, seconds: float, clients: int) -> Soaked:
             assert await asyncio.to_thread(process.wait, 60) == 0
             await draining
     return await _compared(path, account, Soaked(
-        seconds=seconds, clients=clients, seen=seen, rss_mb=rss, idle=idle, warm=warm, states=Counter(),
+        seconds=seconds, clients=clients, seen=seen, rss_mb=rss, blocks=blocks, idle=idle, warm=warm, states=Counter(),
         unsettled=-1, unclosed=-1, wrong=[], billed=(0, 0, 0),
     ))  # fmt: skip
 
@@ -192,11 +207,14 @@ async def _one(http: httpx.AsyncClient, *, stream: bool) -> str:
     return "stream" if last == "data: [DONE]" else "stream with an error" if '"error"' in last else "stream cut"
 
 
-async def _watch(pid: int, rss: list[tuple[float, float]], ends: float) -> None:
+async def _watch(
+    pid: int, http: httpx.AsyncClient, ends: float, rss: list[tuple[float, float]], blocks: list[tuple[float, float]]
+) -> None:
     began = time.monotonic()
     while time.monotonic() < ends:
         await asyncio.sleep(0.5)
         rss.append((time.monotonic() - began, _rss_mb(pid)))
+        blocks.append((time.monotonic() - began, (await _gauges(http))["allocated_blocks"]))
 
 
 def _rss_mb(pid: int) -> float:
@@ -207,7 +225,9 @@ async def _gauges(http: httpx.AsyncClient) -> dict[str, float]:
     text = (await http.get("/metrics")).text
     lines = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("spillway_"))
     values = {name: float(value) for name, value in lines}
-    told = {name: values[f"spillway_{name}"] for name in ("tasks", "open_files", "ledger_unsettled")}
+    told = {
+        name: values[f"spillway_{name}"] for name in ("tasks", "open_files", "ledger_unsettled", "allocated_blocks")
+    }
     return told | {"calls": sum(value for name, value in values.items() if "calls_in_flight" in name)}
 
 

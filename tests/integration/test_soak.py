@@ -7,7 +7,7 @@ import pytest
 from tests.soak import SPARE_FILES, Soaked, soak
 
 
-def judged(soaked: Soaked, *, slope_mb_per_minute: float) -> None:
+def judged(soaked: Soaked, *, slope_mb_per_minute: float, blocks_per_request: float) -> None:
     for line in soaked.lines():
         print(line)
     assert soaked.wrong == []
@@ -18,11 +18,13 @@ def judged(soaked: Soaked, *, slope_mb_per_minute: float) -> None:
     assert soaked.idle["tasks"] <= soaked.warm["tasks"] + 5
     assert soaked.idle["open_files"] <= soaked.warm["open_files"] + SPARE_FILES
     assert soaked.slope_mb_per_minute < slope_mb_per_minute
+    assert soaked.blocks_per_request < blocks_per_request
 
 
 async def test_a_short_soak(tmp_path: Path) -> None:
     soaked = await soak(tmp_path, seconds=12, clients=50)
-    judged(soaked, slope_mb_per_minute=200.0)  # pools still fill in so short a time; the long one judges memory
+    # pools still fill in so short a time; the long one judges memory
+    judged(soaked, slope_mb_per_minute=200.0, blocks_per_request=1000.0)
     assert soaked.seen["200"]
     assert soaked.seen["stream"]
     assert soaked.seen["hung up"]
@@ -31,4 +33,4 @@ async def test_a_short_soak(tmp_path: Path) -> None:
 @pytest.mark.evidence
 @pytest.mark.timeout(1200)
 async def test_ten_minutes_of_mixed_load(tmp_path: Path) -> None:
-    judged(await soak(tmp_path, seconds=600, clients=60), slope_mb_per_minute=1.0)
+    judged(await soak(tmp_path, seconds=600, clients=60), slope_mb_per_minute=1.0, blocks_per_request=0.5)

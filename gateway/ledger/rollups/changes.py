@@ -18,6 +18,7 @@ from gateway.ledger.tables import attempts, links, requests, writers
 _OF_A_REQUEST = frozenset("rc")  # codes in a manifest; the others are of an attempt, or of nothing that is summed here
 _OF_AN_ATTEMPT = frozenset("aslk")
 _MOST_PER_QUERY = 500
+_MOST_LINKS_HELD = 200
 _SLACK_US = 600_000_000  # an identifier is made before its row, by a clock that may have been set since
 
 
@@ -54,12 +55,15 @@ async def changes_since_marks(connection: AsyncConnection, *, before_us: int, mo
         mark = marks.get(writer, link_number(writer, 0))
         if mark >= head or left <= 0:
             continue
-        query = select(links.c.link, links.c.manifest).where(links.c.link > mark, links.c.link <= head)
-        rows = (await connection.execute(query.order_by(links.c.link).limit(left))).all()
-        left -= len(rows)
-        for row in rows:
-            looked[writer] = row.link
-            _note(inflate(row.manifest), before_us, asked, called)
+        while mark < head and left > 0:  # a few at a time: a busy minute's manifests are megabytes
+            query = select(links.c.link, links.c.manifest).where(links.c.link > mark, links.c.link <= head)
+            rows = (await connection.execute(query.order_by(links.c.link).limit(min(left, _MOST_LINKS_HELD)))).all()
+            if not rows:
+                break
+            left -= len(rows)
+            for row in rows:
+                _note(inflate(row.manifest), before_us, asked, called)
+            looked[writer] = mark = rows[-1].link
     complete = all(looked.get(writer, 0) >= head for writer, head in heads.items())
     hours = await _hours_of(connection, asked, called)
     return Changes(hours=frozenset(hour for hour in hours if hour < before_us), heads=looked, complete=complete)
