@@ -47,6 +47,11 @@ BROUGHT = (
         "gateway.ledger.export.export_command",
         "The ledger as CSV or Parquet: requests, attempts, lines, hours, FOCUS.",
     ),
+    Brought(
+        "reconcile",
+        "gateway.ledger.reconcile.reconcile_command",
+        "Hold a provider's invoice or usage against the ledger.",
+    ),
     Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains; roll it up."),
     Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),

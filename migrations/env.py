@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 import gateway.budgets.tables
 import gateway.idempotency.tables
+import gateway.ledger.reconcile.store
 import gateway.ledger.rollups.tables
 import gateway.ledger.tables
 import gateway.tenancy.tables  # noqa: F401 - imported for the tables that they add to the metadata

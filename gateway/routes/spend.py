@@ -14,6 +14,7 @@ from gateway.errors import Forbidden, InvalidRequest
 from gateway.ledger.cli import BadMoment, BadTag, csv_of, moment, names_of, parsed_tag
 from gateway.ledger.export.files import content_of
 from gateway.ledger.export.formats import MEDIA_TYPES, CannotExport, checked_format, encoded, encoder_of
+from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reports import Reports, Span, checked_heading
 from gateway.ledger.savings import read_savings
 from gateway.routes.admin import AdminAuth
@@ -109,6 +110,14 @@ def spend_router(auth: AdminAuth, database: Database) -> APIRouter:
                 code="invalid_parameter",
             )
         return (await read_savings(database, span)).as_json()
+
+    @router.get("/variances")
+    async def variances(request: Request, provider: str | None = None) -> dict[str, Any]:
+        """Days on which a provider's file and the ledger differ, newest first; for the operator."""
+        if (await auth.actor(request)).place is not None:
+            raise Forbidden("providers' bills are the operator's")
+        found = await Reconciliations(database).unreconciled(provider)
+        return {"data": [{"provider": one.provider, **one.variance.as_json()} for one in found]}
 
     @router.get("/export/{grain}")
     async def export(

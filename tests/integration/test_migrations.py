@@ -6,6 +6,7 @@ import time
 import uuid
 from asyncio.subprocess import PIPE
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from gateway.budgets.budget import Budget
 from gateway.budgets.store import BudgetStore
 from gateway.budgets.tables import budget_alerts, budget_holds, budget_windows
 from gateway.database import Database, DatabaseError, _alembic_config, metadata, migrated, migrations_folder
+from gateway.idempotency.tables import once_requests
 from gateway.keys import KeyStore
 from gateway.ledger.billing import Correction, Line, Reservation
 from gateway.ledger.group import Group
 from gateway.ledger.partitions import is_our_own
+from gateway.ledger.reconcile.compare import Variance
+from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.sources import HOUR_US
 from gateway.tenancy.directory import Directory
@@ -59,8 +63,15 @@ async def fill(database: Database) -> None:
         await connection.execute(insert(budget_windows), window | amounts | {"unknown": 0, "alerted_percent": 50})
         await connection.execute(insert(budget_holds), hold)
         await connection.execute(insert(budget_alerts), alert)
+        once = {"key_hash": uuid.uuid4().hex, "body_hash": "b", "claim_id": "c", "state": "kept", "answer": b"{}"}
+        await connection.execute(insert(once_requests), once | {"until_us": 1, "expires_us": 2})
         row = {"price_version": uuid.uuid4().hex, "model": "small", "content": "{}", "seen_us": 1}
         await connection.execute(insert(metadata.tables["price_versions"]), row)
+    differs = Variance(
+        day=date(2026, 11, 3), model="m", meter="output", cause="rate differs", note="", ledger_quantity=1,
+        invoice_quantity=None, ledger_nanousd=None, invoice_nanousd=5,
+    )  # fmt: skip
+    await Reconciliations(database).keep("openai", "a.csv", (date(2026, 11, 3), date(2026, 11, 4)), 1, [differs])
     await Rollups(database).fold(time.time_ns() // 1000 + 3 * HOUR_US)
 
 

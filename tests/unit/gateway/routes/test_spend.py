@@ -112,3 +112,10 @@ async def test_the_ledger_can_be_had_row_by_row_and_only_what_is_theirs(gateway:
     ):
         status, document = await told(gateway, TOKEN, path, **query)
         assert (status, document["error"]["param"]) == (400, param)
+
+
+async def test_days_that_do_not_agree_with_a_bill_are_told_to_the_operator_alone(gateway: Running) -> None:
+    acme = await key(gateway, role="admin")
+    assert await told(gateway, TOKEN, "variances", provider="openai") == (200, {"data": []})
+    status, _ = await told(gateway, acme["secret"], "variances")
+    assert status == 403

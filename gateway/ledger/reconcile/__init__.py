@@ -1,0 +1,1 @@
+"""A provider's invoice or usage file held against the ledger, day by day and model by model."""
