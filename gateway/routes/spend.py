@@ -111,6 +111,11 @@ def spend_router(auth: AdminAuth, database: Database) -> APIRouter:
             )
         return (await read_savings(database, span)).as_json()
 
+    _add_files(router, auth, database)
+    return router
+
+
+def _add_files(router: APIRouter, auth: AdminAuth, database: Database) -> None:
     @router.get("/variances")
     async def variances(request: Request, provider: str | None = None) -> dict[str, Any]:
         """Days on which a provider's file and the ledger differ, newest first; for the operator."""
@@ -136,5 +141,3 @@ def spend_router(auth: AdminAuth, database: Database) -> APIRouter:
         named = {"content-disposition": f'attachment; filename="{grain}.{chosen}"'}
         parts = encoded(encoder, content.pages(database, span))
         return StreamingResponse(parts, media_type=MEDIA_TYPES[chosen], headers=named)
-
-    return router
