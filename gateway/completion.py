@@ -97,6 +97,7 @@ class Completions:
         must_be_open_to(caller, named, choice.policy)
         async with self._gate.passing(caller, request.query.id, needs_of(request.body)) as passing:
             key = self._key(request, caller, choice)  # pressure comes and goes: it is no part of what is asked for
+            choice = choice.streamed() if request.stream else choice
             if passing.pressure:
                 strategy = under_pressure(choice.strategy, passing.pressure)
                 choice = replace(choice, strategy=strategy, altered=(*choice.altered, "pressure"))
@@ -129,6 +130,7 @@ class Completions:
             rates=passing.headers,
             certificate=choice.certificate,
             clamped=clamped,
+            streaming=choice.streaming if request.stream and choice.policy is not None else None,
         )
         if entry is not None:
             yield self._cached(request, draft, choice, entry, page)
@@ -159,6 +161,7 @@ class Completions:
             fallbacks=choice.fallbacks,
             unlike_rate=choice.unlike_rate,
             gate=choice.gate,
+            early=choice.streaming == "prefix",
         )
         try:
             async with aclosing(running) as events:

@@ -21,12 +21,18 @@ from gateway.wishes import NONE, Wishes
 from router.cascade import AnswerScorer, single
 from router.certificate import Certificate
 from router.errors import StrategyError
+from router.releasing import judges_beginnings
 from router.strategy import Strategy
 from router.verifiers.gate import Gate
 from scorer.errors import ScorerError
 from scorer.scoring import Scorer
 
 WhenUnaffordable = Literal["best_answer", "refuse"]
+Streaming = Literal["buffer", "prefix", "final"]
+"""When a stream's first word may go out.
+
+buffer: when a judged answer is whole and accepted.   prefix: the first stage's as soon as its beginning is good enough.
+final: at once, for streams are the last stage's alone."""
 
 AUTO = "auto"
 PREFIX = "cascade/"
@@ -46,6 +52,7 @@ class Policy:
     when_unaffordable: WhenUnaffordable = "best_answer"
     gate: Gate | None = None
     verifiers: str = ""  # what tells its gate from another
+    streaming: Streaming = "buffer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,7 @@ class Choice:
     fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
     when_unaffordable: WhenUnaffordable = "best_answer"
     altered: tuple[str, ...] = ()
+    streaming: Streaming = "buffer"
     served: str = ""
     dropped: tuple[str, ...] = ()
 
@@ -87,6 +95,17 @@ class Choice:
         plan = None if strategy.plan is None else [strategy.plan.exchange, strategy.plan.floor]
         told = [strategy.kind, stages, strategy.safe_model, plan, self.fallbacks, self.unlike_rate, self.served]
         return orjson.dumps(told).decode()
+
+    def streamed(self) -> "Choice":
+        """The choice for a request that is streamed."""
+        if self.streaming == "prefix" and self.strategy.release is not None:
+            return replace(self, altered=(*self.altered, "prefix"))
+        last = self.strategy.stages[-1].model
+        if self.streaming != "final" or self.strategy.plan is not None or len(self.strategy.stages) == 1:
+            return self
+        stages = (replace(self.strategy.stages[-1], threshold=None),)
+        altered = self.altered if last == self.strategy.reference_model else (*self.altered, "final")
+        return replace(self, strategy=replace(self.strategy, stages=stages, safe_model=last), altered=altered)
 
     def only(self, keep: Callable[[str], bool], why: str) -> "Choice | None":
         """The choice with those models only, None if no stage is among them.   why : a word for what this alters."""
@@ -223,6 +242,7 @@ class PolicyBook:
             unlike_rate=policy.unlike_rate,
             when_unaffordable=policy.when_unaffordable,
             gate=policy.gate,
+            streaming=policy.streaming,
             altered=(*altered, *(["verifiers"] if policy.gate is not None else [])),
             served=policy.verifiers,
         )
@@ -246,7 +266,9 @@ def _of_quality(choice: Choice, quality: float) -> Choice:
     if stages == strategy.stages and plan == strategy.plan:
         return choice
     altered = (*choice.altered, "quality")
-    return replace(choice, strategy=replace(strategy, stages=stages, plan=plan), altered=altered)
+    release = None if strategy.release is None else max(quality, strategy.release)
+    raised = replace(strategy, stages=stages, plan=plan, release=release)
+    return replace(choice, strategy=raised, altered=altered)
 
 
 def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer] = Scorer.load) -> PolicyBook:
@@ -283,6 +305,7 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
                 when_unaffordable=written.when_unaffordable,
                 gate=gate_of(settings, n, written),
                 verifiers=verifiers_identity(settings, written),
+                streaming=written.streaming,
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}
@@ -293,6 +316,19 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
 
 def _plain(model: str) -> Choice:
     return Choice(policy=None, strategy=single(model), scorer=None, cache="deterministic", tiers=(model,))
+
+
+def _cannot_stream(written: PolicySettings, strategy: Strategy, scorer: AnswerScorer | None) -> str | None:
+    """Why a policy cannot stream as it says, in words; None if it can."""
+    if written.streaming == "final" and strategy.plan is not None:
+        return "cannot be final where the strategy is a plan, which has no last stage"
+    if written.streaming != "prefix":
+        return None
+    if strategy.release is None:
+        return f"is prefix, and {written.strategy} has no release; optimize with --release-loss"
+    if judges_beginnings(scorer) is None:
+        return "is prefix, and the scorer judges no beginnings; train it with --prefixes"
+    return "cannot be prefix where there are verifiers: they judge whole answers" if written.verifiers else None
 
 
 def _strategy(settings: Settings, n: int, written: PolicySettings, scorer: AnswerScorer | None) -> Strategy | None:
@@ -316,4 +352,7 @@ def _strategy(settings: Settings, n: int, written: PolicySettings, scorer: Answe
         if strategy.scorer_version is not None and scorer.version != strategy.scorer_version:
             said = f"is version {scorer.version}, and {written.strategy} was chosen with {strategy.scorer_version}"
             raise refuse("scorer", f"{said}; optimize again, or name that scorer")
+    misfit = _cannot_stream(written, strategy, scorer)
+    if misfit is not None:
+        raise refuse("streaming", misfit)
     return replace(strategy, safe_model=written.safe_model)

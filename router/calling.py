@@ -17,6 +17,7 @@ from router.backends.pool import Pool, Turn
 from router.errors import BackendBroken, BackendError, BackendTimeout
 from router.ids import new_id
 from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
+from router.releasing import Watch
 from router.streaming import said_bytes, says_something
 from scorer.answer import Usage
 
@@ -67,6 +68,7 @@ class Trial:
     heard_bytes: int = 0
     error: BackendError | None = None
     verdicts: tuple[Verdict, ...] = ()
+    released: bool = False
 
     def dispatched(self) -> None:
         self.usage = None
@@ -97,6 +99,7 @@ class Trial:
             heard_bytes=self.heard_bytes,
             error=self.error,
             verdicts=self.verdicts,
+            released=self.released,
         )
 
 
@@ -105,6 +108,7 @@ class Asking:
     """What a stage asks.
 
     live : yield the answer's chunks as they come, from the first word on.
+    watch : listens to each call's answer, and lets its chunks go, those held and those to come, once it is content.
     ends : by ``time.monotonic()``, None: no limit but the backends' own.
     judge : sets the state (and score) of a trial that has its whole reply.
     closed : hears of every attempt's end, once.
@@ -119,6 +123,7 @@ class Asking:
     judge: Callable[[Trial], Awaitable[None]]
     closed: Callable[[Attempt], None]
     cause: Cause = "first"
+    watch: Callable[[], Watch] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def left_s(self) -> float | None:
@@ -280,7 +285,7 @@ class _Runner:
     async def rest(self) -> AsyncGenerator[Chunk]:
         """Judge a whole answer; or pass on the words held so far and those to come."""
         try:
-            if self._stream is None:
+            if self._stream is None or not (self._asking.live or self._trial.released):
                 self._turn.end(alive=True)  # the deployment is free, however long the judgement takes
                 await self._asking.judge(self._trial)
                 return
@@ -320,6 +325,9 @@ class _Runner:
         if self._asking.live:
             self._stream = backend.stream(call)
             await self._named(self._hear(words=1))
+        elif self._asking.watch is not None:
+            self._stream = backend.stream(call)
+            await self._named(self._listen(self._asking.watch()))
         else:
             await self._named(self._whole(backend.complete(call)))
         if self.error is not None:
@@ -327,6 +335,18 @@ class _Runner:
 
     async def _whole(self, replying: Awaitable[Reply]) -> None:
         self._trial.replied(await replying)
+
+    async def _listen(self, watch: Watch) -> None:
+        """Hold everything until the watch lets it go, or the answer is whole."""
+        trial, heard = self._trial, 0
+        while trial.reply is None:
+            await self._hear(words=1)
+            for chunk in self._held[heard:]:
+                score = watch.hear(chunk.body or {})
+                if score is not None:
+                    trial.released, trial.score, trial.threshold = True, score, watch.threshold
+                    return
+            heard = len(self._held)
 
     async def _hear(self, words: int) -> None:
         """Take chunks in, up to one that says something: an upstream that dies after the mere role can be replaced."""

@@ -5,7 +5,7 @@ Knows nothing of prices, HTTP or storage: the log that it opens and closes attem
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,6 +17,7 @@ from router.consulting import Consulting
 from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError, VerificationFailed
 from router.outcome import Abstention, Attempt, AttemptState, Cause, Outcome, StopReason, failed
 from router.planned import Believer, Course
+from router.releasing import Watch, watching
 from router.strategy import Stage, Strategy
 from router.verifiers.gate import Gate
 from scorer.answer import Answer, Query
@@ -62,6 +63,7 @@ class Cascade:
         fallbacks: Sequence[str] = (),
         unlike_rate: float = 0.0,
         gate: Gate | None = None,
+        early: bool = False,
     ) -> AsyncGenerator[Chunk | Outcome]:
         """Chunks of a live stream, if any, then exactly one Outcome, also where nobody answers.
 
@@ -73,6 +75,9 @@ class Cascade:
 
         unlike_rate : see ``AnswerScorer.doubt``; a query that is doubted goes straight to the safe model.
 
+        early : where it is live, let the first stage's answer go as soon as its beginning reaches the strategy's
+        ``release``, if it has one and the scorer judges beginnings. Nothing of it is seen before.
+
         gate : verifiers. What they fail is never accepted; an answer is then whole before the client sees any of it.
 
         A call that fails is an attempt that never passes. Without a score (no scorer, a scorer that fails, several
@@ -81,7 +86,7 @@ class Cascade:
         the attempt under way is closed as "cancelled"; there is no Outcome then.
         """
         run = _Run(query=query, call=call, strategy=strategy, scorer=scorer, log=log, live=live)
-        run.unlike_rate, run.gate, run.pools = unlike_rate, gate, self._pools
+        run.unlike_rate, run.gate, run.pools, run.early = unlike_rate, gate, self._pools, early
         named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model, *fallbacks])
         missing = [model for model in named if model not in self._pools]
         if missing:
@@ -132,6 +137,7 @@ class _Run:
     attempts: list[Attempt] = field(default_factory=list)
     unlike_rate: float = 0.0
     gate: Gate | None = None
+    early: bool = False
     pools: Mapping[str, Pool] = field(default_factory=dict)
     abstention: Abstention | None = None
     sent: bool = False  # the client has seen a chunk
@@ -232,6 +238,7 @@ class _Run:
             judge=self._judge,
             closed=self._closed,
             cause=self.cause,
+            watch=self._watch(place, stage),
         )
         async with aclosing(ask(pool, asking, asked)) as chunks:
             async for chunk in chunks:
@@ -244,6 +251,13 @@ class _Run:
         """Whether the client may see a stage's answer before it is whole: nothing about it is to be decided then."""
         judged = stage.threshold is not None or self.strategy.kind == "cascade_route" or self.gate is not None
         return self.live and not judged
+
+    def _watch(self, place: int, stage: Stage) -> Callable[[], Watch] | None:
+        """What listens to a stage's answer to let it go early, where that may be."""
+        release, judged = self.strategy.release, stage.threshold is not None and self.gate is None
+        if release is None or not (self.early and self.live and judged) or place > 0 or self.abstained:
+            return None
+        return watching(self.scorer, self.query, stage.model, release)
 
     async def _judge(self, trial: Trial) -> None:
         if self.gate is None or trial.reply is None:
@@ -343,6 +357,8 @@ class _Run:
         accepted = self._accepted()
         if accepted is not None and accepted.cause == "fallback":
             return accepted, "fallback"
+        if accepted is not None and accepted.released:
+            return accepted, "released"
         if accepted is not None:
             at_last = accepted.threshold is None and accepted.stage == len(self.strategy.stages) - 1
             return accepted, "scorer_abstained" if self.abstained else "last_stage" if at_last else "accepted"

@@ -6,6 +6,7 @@ Knows options, files and how results are shown. Knows nothing of how a strategy 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -17,8 +18,10 @@ from scorer.manyvalues import ManyValues
 
 if TYPE_CHECKING:
     from router.optimize.selection import Rule
+    from router.optimize.table import ScoreTable
     from router.pricing import PriceBook
     from router.strategy import Kind as StrategyKind
+    from router.strategy import Strategy
     from scorer.dataset import LoggedQuery
 
 app = typer.Typer(no_args_is_help=True)
@@ -83,6 +86,15 @@ def optimize(
             help="threshold, cascade_route, route or best_single; best: the kind that is worth most on held-out folds."
         ),
     ] = "threshold",
+    release_loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Let first-stage streams go early where that surely loses at most so much quality. Needs a scorer "
+            "trained with --prefixes; for policies with streaming: prefix.",
+        ),
+    ] = None,
     prices: PricesOption = None,
     split: SplitOption = None,
     skip_bad: SkipBadOption = False,
@@ -109,6 +121,8 @@ def optimize(
             _warn("the scorer was not trained on all of these queries; their scores are those of the whole scorer")
         with progress_bar("trying strategies", quiet=as_json) as progress:
             choice = choose(table, rule, scorer_version=judge.version, progress=progress, kind=wanted)
+        if release_loss is not None:
+            choice = replace(choice, strategy=_releasing(choice.strategy, table, queries, judge, release_loss))
         choice.strategy.dump(out)
         if as_json:
             typer.echo(json.dumps(choice.strategy.to_document(), indent=2))
@@ -195,6 +209,27 @@ def certify(
             typer.echo(json.dumps(certified.strategy.to_document(), indent=2))
         else:
             show_certified(certified, out)
+
+
+def _releasing(
+    strategy: "Strategy", table: "ScoreTable", queries: "Sequence[LoggedQuery]", scorer: object, loss: float
+) -> "Strategy":
+    from router.optimize.releases import Releases
+    from router.optimize.selection import CAUTION
+
+    releases = Releases(strategy, table, queries, scorer)
+    release = releases.choose(loss, CAUTION)
+    if release is None:
+        _warn(f"no release loses at most {loss:g} of quality surely: streams are held until they are whole")
+        return strategy
+    done, held = releases.at(release), releases.held
+    typer.echo(
+        f"released at {release:.3f}: {done.let_go.mean():.0%} of first-stage streams, after {done.seen.mean():.0%} of "
+        f"their text on average; quality {(done.quality - held.quality).mean():+.4f}, cost "
+        f"{done.cost_nanousd.sum() / held.cost_nanousd.sum() - 1:+.1%} against holding, where it was chosen",
+        err=True,
+    )
+    return strategy.releasing(release)
 
 
 def _kind(name: str) -> "StrategyKind | None":

@@ -30,6 +30,7 @@ AttemptKind = Literal[
 
 StopReason = Literal[
     "accepted",  # a stage before the last reached its threshold
+    "released",  # the first stage's stream was let go before it was whole: its beginning reached its own threshold
     "last_stage",  # the last stage answers whatever its score
     "best_seen",  # a plan stopped: of the answers that were paid for, an earlier one is believed in most
     "best_so_far",  # the last stage failed or fell short: the best scored answer that was already paid for
@@ -100,6 +101,7 @@ class Attempt:
     cause: Cause = "first"
     heard_bytes: int = 0  # of a stream's answer
     verdicts: tuple[Verdict, ...] = ()
+    released: bool = False  # its score and threshold are those of its beginning
 
     @property
     def failed_verification(self) -> bool:

@@ -24,7 +24,8 @@ def under_pressure(strategy: Strategy, pressure: float) -> Strategy:
         for stage in strategy.stages
     )
     plan = None if strategy.plan is None else strategy.plan.under(lambda_multiplier(pressure))
-    return replace(strategy, stages=stages, plan=plan)
+    release = None if strategy.release is None else strategy.release * (1.0 - pressure)
+    return replace(strategy, stages=stages, plan=plan, release=release)
 
 
 def lambda_multiplier(pressure: float) -> float:

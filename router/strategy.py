@@ -78,6 +78,7 @@ class Strategy:
     created: str  # ISO 8601, UTC
     certificate: Certificate | None = None
     plan: Plan | None = None
+    release: float | None = None  # a score of the first stage's beginnings that lets its stream go
 
     @classmethod
     def of(
@@ -153,6 +154,13 @@ class Strategy:
             )
         return strategy
 
+    def releasing(self, release: float) -> Self:
+        """This strategy, its first stage's streams let go at this score of their beginnings: another strategy."""
+        strategy = dataclasses.replace(self, release=release)
+        strategy = dataclasses.replace(strategy, id=strategy.content_id())
+        strategy.check()
+        return strategy
+
     def certified(self, certificate: Certificate) -> Self:
         """This strategy with its certificate, another strategy. Raises StrategyError if it is of others."""
         strategy = dataclasses.replace(self, certificate=certificate)
@@ -173,6 +181,8 @@ class Strategy:
         document: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(self)}
         if self.evidence is not None:
             document["evidence"]["seen"] = " ".join(sorted(self.evidence.seen))  # one line of the file, not thousands
+        if self.release is None:
+            del document["release"]
         if self.plan is None:
             del document["plan"]
         else:
@@ -202,6 +212,8 @@ class Strategy:
             self._check_thresholds()
         elif tuple(Stage(model=model) for model in self.plan.models) != self.stages:
             raise StrategyError("stages: must be the plan's models in its order, with threshold null")
+        if self.release is not None and (self.kind != "threshold" or not 0 <= self.release <= 1):
+            raise StrategyError("release: must be between 0 and 1, and of a strategy of the kind 'threshold'")
         if self.needs_scorer and not self.scorer_version:
             raise StrategyError("scorer_version: must name the scorer that the strategy belongs to")
         if self.certificate is not None:
@@ -273,6 +285,7 @@ class Strategy:
             evidence=None if evidence is None else _evidence(Fields(evidence, "evidence.")),
             created=fields.take("created", str),
             certificate=None if certificate is None else Certificate.from_document(certificate),
+            release=fields.take("release", float, None),
         )
         fields.done()
         return strategy

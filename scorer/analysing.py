@@ -4,7 +4,9 @@ Knows logs and features. Knows no label.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
+from scorer.beginnings import beginning
 from scorer.dataset import LoggedQuery
 from scorer.features.analysis import Analysis, analyse
 from scorer.features.query import QueryReading, read_query
@@ -20,6 +22,24 @@ def table_of(
 ) -> AnswerTable:
     """Analyse every answer of every query; answers of models that are not asked for are left out."""
     return tabulate(_analysed(queries, frozenset(models), progress), models, len(queries))
+
+
+def beginnings_of(
+    queries: Sequence[LoggedQuery], models: Sequence[str], length: int, *, only: str | None = None
+) -> AnswerTable:
+    """The table of what answers began with; those that were no longer than that are not in it.
+
+    only : a model; the others' answers are left out.
+    """
+    begun = []
+    for query in queries:
+        answers = {
+            model: replace(entry, answer=part)
+            for model, entry in query.answers.items()
+            if only in (None, model) and (part := beginning(entry.answer, length)) is not None
+        }
+        begun.append(replace(query, answers=answers))
+    return table_of(begun, models)
 
 
 def _analysed(

@@ -42,6 +42,9 @@ def train(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out bad lines and count them.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same scorer.")] = 0,
     model: Annotated[Model, typer.Option("--model", help="Both models stacked, or one of them.")] = Model.STACK,
+    prefixes: Annotated[
+        bool, typer.Option("--prefixes", help="Also judge beginnings of answers, for policies that stream early.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a scorer from logged answers and report how well it judges answers that it has not seen."""
@@ -57,7 +60,8 @@ def train(
             what = "no queries" if split is None else f"no queries of split {split!r}"
             raise TooLittleData(f"{', '.join(map(str, data))}: {what}")
         with progress_bars(quiet=as_json) as progress:
-            trained = training.train(log.queries, kinds=_KINDS[model], seed=seed, progress=progress)
+            kinds = _KINDS[model]
+            trained = training.train(log.queries, kinds=kinds, seed=seed, progress=progress, prefixes=prefixes)
         version = registry.write(trained, out)
         if as_json:
             report = {"version": version, "out": str(out), "n_bad_lines": log.n_bad, **trained.report}

@@ -27,7 +27,24 @@ class Ensemble:
         self._alone = _ManyHeads(alone) if len(alone) == len(members) else None
         beside = [member.together for member in members if member.together is not None]
         self._together = _ManyHeads(beside) if len(beside) == len(members) else None
+        begun = [member.prefix for member in members if member.prefix is not None]
+        self._begun = begun if len(begun) == len(members) else []
         self._n = len(members)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths at which beginnings can be judged, ascending; none where none was learned from."""
+        return self._begun[0].lengths if self._begun else ()
+
+    def score_beginning(self, table: AnswerTable, model: int, place: int) -> Floats:
+        """(m,) calibrated P(good) by member, of the answer that began so. place : which of the lengths it has."""
+        rows = Samples(
+            rows=np.zeros(self._n, dtype=np.int64),
+            models=np.full(self._n, model, dtype=np.int64),
+            context=np.zeros((self._n, len(table.models)), dtype=np.bool_),
+        )
+        X = features_of("alone", table, rows, self._experiences.facts_of(model))
+        return np.concatenate([head.score(X[n : n + 1], place) for n, head in enumerate(self._begun)])
 
     def score(self, table: AnswerTable, model: int) -> Floats:
         """(m,) calibrated P(good) by member: of one model's answer in a table of one query, beside all others there."""

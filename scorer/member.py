@@ -44,10 +44,24 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixHead:
+    """Judges the beginnings of answers: one model for all lengths (ascending), a calibration for each."""
+
+    lengths: tuple[int, ...]
+    model: QualityModel
+    calibrators: tuple[Calibrator, ...]
+
+    def score(self, X: Features, place: int) -> Floats:
+        """(n,) calibrated P(the whole answer will be good) of (n, F) features of beginnings of one length."""
+        return self.calibrators[place](self.model.logits(X))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """Fitted on all folds but its own. An answer with others beside it goes to ``together``, any other to ``alone``.
 
     forecast : before any call.   outlook : of models that have not answered, given those that have.
+    prefix : None where training was not told to look at beginnings.
     alone : None where the log had labels alone.   together, outlook : None where it never had two answers to one query.
     """
 
@@ -56,6 +70,7 @@ class Member:
     together: Head | None
     forecast: Forecast
     outlook: Head | None
+    prefix: PrefixHead | None = None
 
     def score(self, table: AnswerTable, samples: Samples) -> Floats:
         """(r,) calibrated P(good)."""
@@ -68,6 +83,13 @@ class Member:
                 facts = facts_of(self.experience, part.models)
                 scores[mask] = head.score(features_of(name, table, part, facts))
         return scores
+
+    def judge_beginnings(self, table: AnswerTable, samples: Samples, place: int) -> Floats:
+        """(r,) calibrated P(good) of the answers that began as a table of beginnings has them."""
+        if self.prefix is None:
+            raise ValueError("this member has not learned from beginnings")
+        X = features_of("alone", table, samples, facts_of(self.experience, samples.models))
+        return self.prefix.score(X, place)
 
     def looks(self, table: AnswerTable) -> Floats:
         """(n, k) log-odds of every answer by itself, 0 where there is none."""

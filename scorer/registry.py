@@ -25,7 +25,7 @@ from scorer.familiarity import Familiarity
 from scorer.features.experience import Experience
 from scorer.features.matrix import together_names
 from scorer.forecast import Forecast
-from scorer.member import KINDS, Head, Member, Trained
+from scorer.member import KINDS, Head, Member, PrefixHead, Trained
 from scorer.models import boosted
 from scorer.models.lexical import LexicalModel
 
@@ -98,7 +98,27 @@ def _files(trained: Trained) -> dict[str, bytes]:
                 described = {"weights": dict(head.weights), "calibration": head.calibrator.as_json()}
                 files[f"{place}/head.json"] = orjson.dumps(described, option=_JSON)
                 files |= {f"{place}/{kind}.model": model.dump() for kind, model in head.models.items()}
+        files |= _prefix_dumped(f"members/{index}/prefix", member.prefix)
     return files
+
+
+def _prefix_dumped(place: str, head: PrefixHead | None) -> dict[str, bytes]:
+    if head is None:
+        return {}
+    calibrations = [calibrator.as_json() for calibrator in head.calibrators]
+    described = {"lengths": list(head.lengths), "calibrations": calibrations}
+    return {f"{place}.json": orjson.dumps(described, option=_JSON), f"{place}.model": head.model.dump()}
+
+
+def _prefix(place: str, files: Mapping[str, bytes]) -> PrefixHead | None:
+    if f"{place}.json" not in files:  # not trained, or by an older version
+        return None
+    described = orjson.loads(files[f"{place}.json"])
+    lengths = tuple(int(length) for length in described["lengths"])
+    calibrators = tuple(Calibrator.from_json(data) for data in described["calibrations"])
+    if not lengths or len(lengths) != len(calibrators) or sorted(set(lengths)) != list(lengths) or lengths[0] < 1:
+        raise ArtifactError(f"{place}.json: lengths must ascend, each with its calibration")
+    return PrefixHead(lengths=lengths, model=boosted.load(files[f"{place}.model"]), calibrators=calibrators)
 
 
 def _manifest(trained: Trained, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -193,6 +213,7 @@ def _member(place: str, files: Mapping[str, bytes]) -> Member:
         together=together,
         forecast=_forecast(place, files),
         outlook=outlook,
+        prefix=_prefix(f"{place}/prefix", files),
     )
 
 

@@ -6,13 +6,14 @@ Knows an artifact's members and how their scores are put together. Knows no trai
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.analysing import table_of
+from scorer.analysing import beginnings_of, table_of
 from scorer.answer import Answer, Expectation, Query
 from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
@@ -92,6 +93,41 @@ class Scorer:
         return self._averaged(
             self._folds(queries), (len(queries),), lambda member, mask: member.score(table, samples.where(mask))
         )
+
+    @property
+    def prefix_lengths(self) -> tuple[int, ...]:
+        """The lengths, in characters and ascending, at which beginnings of answers can be judged; maybe none."""
+        return self._ensemble.lengths
+
+    def score_prefix(self, query: Query, model: str, text: str) -> float:
+        """Calibrated P(the answer that begins so is good). text : at least as long as the first of the lengths; what
+        goes beyond the longest that it fills is not looked at. Raises UnknownModel."""
+        column = self._column(model)
+        place = max(n for n, length in enumerate(self.prefix_lengths) if length <= len(text))
+        _, reading = self._reading(query)
+        begun = analyse(reading, Answer(model=model, text=text[: self.prefix_lengths[place]]))
+        table = tabulate([(reading, [begun])], self._trained.models, 1, terms=False)
+        return round(float(self._ensemble.score_beginning(table, column, place).mean()), _DECIMALS)
+
+    def score_prefix_log(self, queries: Sequence[LoggedQuery], model: str) -> NDArray[np.float64]:
+        """(n, lengths) scores of the beginnings of one model's logged answers, nan where the answer was no longer;
+        out of fold where trained on. Raises UnknownModel."""
+        column, folds = self._column(model), self._folds(queries)
+        scores = np.full((len(queries), len(self.prefix_lengths)), np.nan)
+        for place, length in enumerate(self.prefix_lengths):
+            table = beginnings_of(queries, self._trained.models, length, only=model)
+            there = table.present[:, column]
+            part, rows = table.take(there), int(there.sum())
+            samples = Samples(
+                rows=np.arange(rows),
+                models=np.full(rows, column, dtype=np.int64),
+                context=np.zeros((rows, len(self._columns)), dtype=np.bool_),
+            )
+
+            if rows:
+                said = partial(_of_beginnings, part, samples, place)
+                scores[there, place] = self._averaged(folds[there], (rows,), said)
+        return scores
 
     def expect(self, query: Query) -> Mapping[str, Expectation]:
         """Before any call, from the query alone: P(good) and expected completion tokens of every model's answer."""
@@ -242,6 +278,12 @@ class Scorer:
             table = table_of(queries, self._trained.models)
             kept = self._tables.put(key, (tuple(queries), table))
         return kept[1]
+
+
+def _of_beginnings(
+    table: AnswerTable, samples: Samples, place: int, member: Member, mask: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    return member.judge_beginnings(table, samples.where(mask), place)
 
 
 def _order(answer: Answer) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer import contexts, forecast
+from scorer import prefixes as prefixes_of
 from scorer.analysing import table_of
 from scorer.calibration import calibrate, choose
 from scorer.contexts import Samples
@@ -49,10 +50,12 @@ def train(
     kinds: Iterable[str] = ("linear", "boosted"),
     seed: int = 0,
     progress: Progress = lambda doing, done, total: None,
+    prefixes: bool = False,
 ) -> Trained:
     """Fit a scorer to logged answers with labels. Queries with labels alone teach it what to expect before a call.
 
     kinds : which models are put together, of member.KINDS.
+    prefixes : also learn to judge the beginnings of answers, for streams that are let go before they are whole.
     Raises TooLittleData if there are too few queries, or labels of one class only.
     """
     queries = [query for query in queries if query.labels]
@@ -69,6 +72,11 @@ def train(
     table = table_of(queries, models, progress)
     fitting = _Fitting(table, quality, _log_tokens(queries, models), folds, tuple(kinds), seed)
     members = fitting.members(progress)
+    report = dict(fitting.report(members))
+    if prefixes:
+        begun = fitting.beginnings(queries, progress)
+        members = tuple(replace(m, prefix=head) for m, head in zip(members, begun.heads, strict=True))
+        report["beginnings"] = begun.report
     familiarity = Familiarity.fit(
         [query.query for query in queries],
         [query.hash for query in queries],
@@ -80,7 +88,7 @@ def train(
         priors={model: float(np.nanmean(quality[:, index])) for index, model in enumerate(models)},
         members=members,
         familiarity=familiarity,
-        report={**fitting.report(members), "unlike": {"rate": RATE, "share": familiarity.share(RATE)}},
+        report={**report, "unlike": {"rate": RATE, "share": familiarity.share(RATE)}},
     )
 
 
@@ -146,6 +154,12 @@ class _Fitting:
                 bases.append(fitted)
                 progress("fitting", done, total)
         return tuple(self._member(fold, fitted) for fold, fitted in enumerate(bases))
+
+    def beginnings(self, queries: Sequence[LoggedQuery], progress: Progress) -> prefixes_of.Fitted:
+        """Heads that judge the beginnings of answers, one for each member."""
+        return prefixes_of.fit(
+            queries, self._models, self._quality, self._folds, self._experience, seed=self._seed, progress=progress
+        )
 
     def report(self, members: Sequence[Member]) -> Mapping[str, Any]:
         """Every row scored by the member that did not see its fold."""

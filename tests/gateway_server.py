@@ -42,6 +42,10 @@ class NumberScorer:
     """P(good) is the number that an answer consists of."""
 
     version = "stub"
+    prefix_lengths: tuple[int, ...] = (20, 40)
+
+    def score_prefix(self, query: Query, model: str, text: str) -> float:
+        return self.score(query, Answer(model=model, text=text), ())
 
     def doubt(self, query: Query, rate: float) -> Doubt | None:
         return None
@@ -97,12 +101,12 @@ class Running:
             await asyncio.sleep(0.01)  # only as long as the ledger takes to write its batch
 
 
-def written(folder: Path, *sections: str, threshold: float = 0.8) -> Path:
+def written(folder: Path, *sections: str, threshold: float = 0.8, release: float | None = None) -> Path:
     """The configuration file, and beside it a strategy of small before large."""
     (folder / "scorer").mkdir(exist_ok=True)
     stages = (Stage(model="small", threshold=threshold), Stage(model="large"))
     strategy = Strategy.of(stages, reference_model="large", safe_model="large", scorer_version="stub")
-    strategy.dump(folder / "strategy.json")
+    (strategy if release is None else strategy.releasing(release)).dump(folder / "strategy.json")
     path = folder / "spillway.yaml"
     path.write_text("".join(sections))
     return path
@@ -110,10 +114,14 @@ def written(folder: Path, *sections: str, threshold: float = 0.8) -> Path:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *sections: str, threshold: float = 0.8, load_scorer: Callable[[Path], AnswerScorer] | None = None
+    folder: Path,
+    *sections: str,
+    threshold: float = 0.8,
+    release: float | None = None,
+    load_scorer: Callable[[Path], AnswerScorer] | None = None,
 ) -> AsyncGenerator[Running]:
     """A gateway with these sections of configuration, in this event loop, and a key for it."""
-    settings = load_settings(written(folder, *sections, threshold=threshold), env={})
+    settings = load_settings(written(folder, *sections, threshold=threshold, release=release), env={})
     database = Database(settings.database_url)
     await database.migrate()
     _, key = await KeyStore(database).create("tests")

@@ -187,6 +187,7 @@ class PolicySettings(Section):
     cache: Literal["deterministic", "all", "off"] = "deterministic"
     unlike_rate: float = Field(default=0.01, ge=0, lt=1)  # of traffic like the training log, doubted; 0: nothing is
     when_unaffordable: Literal["best_answer", "refuse"] = "best_answer"  # where a budget ends a cascade early
+    streaming: Literal["buffer", "prefix", "final"] = "buffer"  # when a stream's first word may go out
     verifiers: tuple[VerifierSettings, ...] = ()
     on_failed_verification: Literal["return", "refuse"] = "return"  # where every answer failed one
 

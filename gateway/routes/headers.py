@@ -49,6 +49,7 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "dropped": ", ".join(decision.dropped) or None,
         "clamped": ", ".join(decision.clamped) or None,
         "certificate": decision.certificate,
+        "streaming": decision.streaming,
         "replayed": "true" if decision.replayed else None,
     }
     return ((name, value) for name, value in values.items() if value is not None)
