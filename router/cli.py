@@ -39,6 +39,15 @@ PricesOption = Annotated[
 ]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Only queries of this split, e.g. train; else all.")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad lines and count them.")]
+ReleaseOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Let first-stage streams go early where that surely loses at most so much quality. Needs a scorer "
+        "trained with --prefixes; for policies with streaming: prefix.",
+    ),
+]
 AlphaOption = Annotated[float, typer.Option("--alpha", help="The risk that is not to be exceeded, e.g. 0.05.")]
 KindOption = Annotated[
     str,
@@ -86,15 +95,7 @@ def optimize(
             help="threshold, cascade_route, route or best_single; best: the kind that is worth most on held-out folds."
         ),
     ] = "threshold",
-    release_loss: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Let first-stage streams go early where that surely loses at most so much quality. Needs a scorer "
-            "trained with --prefixes; for policies with streaming: prefix.",
-        ),
-    ] = None,
+    release_loss: ReleaseOption = None,
     prices: PricesOption = None,
     split: SplitOption = None,
     skip_bad: SkipBadOption = False,
