@@ -37,7 +37,7 @@ from gateway.routes.config import config_router
 from gateway.routes.dashboard import dashboard_router
 from gateway.routes.decisions import decisions_router
 from gateway.routes.endpoint import completion_routes
-from gateway.routes.health import health_router
+from gateway.routes.health import health_router, metrics_router
 from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.runtime_metrics import RuntimeMetrics
@@ -56,6 +56,7 @@ class Gateway:
     """Everything, put together.
 
     app : the ASGI application. Its lifespan opens the database, the ledger and the cache, and closes them.
+    admin_app : what is served on the admin port, None where there is none. It lives as long as ``app`` does.
     reloading : changes the configuration of what is served.
     """
 
@@ -90,9 +91,10 @@ class Gateway:
             ConfigMetrics(self.reloading, self._serving),
         ):
             self._telemetry.register(collector)
-        self.app = self._application()
+        self.app = self._public()
+        self.admin_app = self._private() if settings.admin.port is not None else None
 
-    def _application(self) -> FastAPI:
+    def _public(self) -> FastAPI:
         database, ledger, serving = self._database, self._ledger, self._serving
         authenticator = Authenticator(self._tenants.keys)
         sessions = Sessions(lambda: database.installation_secret("dashboard"))
@@ -103,10 +105,23 @@ class Gateway:
         app.include_router(
             decisions_router(reports, ledger.flush, authenticator, lambda: serving.offer.policies.certificates)
         )
+        app.include_router(dashboard_router(Overview(database), reports, self._tenants.keys, sessions))
+        if self._settings.admin.port is None:
+            self._add_management(app)
+        return self._finished(app)
+
+    def _private(self) -> FastAPI:
+        app = FastAPI(title="Spillway's operation", openapi_url=None, redirect_slashes=False)
+        self._add_management(app)
+        return self._finished(app)
+
+    def _add_management(self, app: FastAPI) -> None:
         app.include_router(self._tenants.router)
         app.include_router(config_router(self._tenants.admin_auth, self.reloading))
-        app.include_router(dashboard_router(Overview(database), reports, self._tenants.keys, sessions))
-        app.include_router(health_router(database, self._telemetry, self._why_not_ready))
+        app.include_router(metrics_router(self._telemetry))
+
+    def _finished(self, app: FastAPI) -> FastAPI:
+        app.include_router(health_router(self._database, self._why_not_ready))
         app.add_middleware(Observed, telemetry=self._telemetry, access_log=self._settings.server.access_log)
         _add_error_handlers(app)
         return app

@@ -26,7 +26,7 @@ _log = logging.getLogger("spillway.config")
 NEEDS_RESTART = (
     *("server.host", "server.port", "server.drain_s", "server.access_log"),
     *("database", "ledger.spool", "ledger.spool_max_bytes", "ledger.rollup_every_s"),
-    *("auth.required", "auth.allow_anonymous_network"),
+    *("auth", "admin.host", "admin.port"),
     *("redis", "rate_limits", "alerts", "cache"),
 )
 """Settings, or whole sections, that a running process keeps as it was started with."""

@@ -9,10 +9,12 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Literal
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from gateway.app import Gateway
 from gateway.config.settings import Settings
@@ -50,20 +52,21 @@ def run(read: Callable[[], Settings]) -> int:
     log_to_stderr()
     settings = read()
     gateway = Gateway(settings, reread=read)
-    listening = _listen(settings)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_migrate(settings))
-            host, port = listening.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            _log.info("serving on http://%s:%s", shown, port)
-            return runner.run(_serve(gateway, settings, listening))
-    finally:
-        listening.close()
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(_listen("server", settings.server.host, settings.server.port))
+        admin: socket.socket | None = None
+        if settings.admin.port is not None:
+            admin = stack.enter_context(_listen("admin", settings.admin.host, settings.admin.port))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        runner.run(_migrate(settings))
+        if admin is not None:
+            _log.info("admin on %s", _url(admin))
+        _log.info("serving on %s", _url(listening))
+        return runner.run(_serve(gateway, settings, listening, admin))
 
 
-async def _serve(gateway: Gateway, settings: Settings, listening: socket.socket) -> int:
-    server = Server(_options(gateway, settings))
+async def _serve(gateway: Gateway, settings: Settings, listening: socket.socket, admin: socket.socket | None) -> int:
+    server = Server(_options(gateway.app, settings, lifespan="on"))
     loop, reloads = asyncio.get_running_loop(), set[asyncio.Task[None]]()
 
     def reload() -> None:
@@ -74,8 +77,23 @@ async def _serve(gateway: Gateway, settings: Settings, listening: socket.socket)
     for stop in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(stop, server.stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await server.serve(sockets=[listening])
+    async with contextlib.AsyncExitStack() as stack:
+        if admin is not None and gateway.admin_app is not None:
+            beside = Server(_options(gateway.admin_app, settings, lifespan="off"))
+            await stack.enter_async_context(_beside(beside, admin))
+        await server.serve(sockets=[listening])
     return 0 if server.started else 3
+
+
+@contextlib.asynccontextmanager
+async def _beside(server: Server, listening: socket.socket) -> AsyncGenerator[None]:
+    """Serve for as long as the other server does, so that its stopping can be watched."""
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield
+    finally:
+        server.stop()
+        await serving
 
 
 async def _reload(gateway: Gateway) -> None:
@@ -83,14 +101,12 @@ async def _reload(gateway: Gateway) -> None:
         await gateway.reloading.reload()
 
 
-def _options(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+def _options(app: FastAPI, settings: Settings, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
     return uvicorn.Config(
-        gateway.app,
-        host=settings.server.host,
-        port=settings.server.port,
+        app,
         http="httptools",
         ws="none",
-        lifespan="on",
+        lifespan=lifespan,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -109,8 +125,12 @@ async def _migrate(settings: Settings) -> None:
         await database.dispose()
 
 
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.server.host, settings.server.port
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listen(section: str, host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -118,7 +138,6 @@ def _listen(settings: Settings) -> socket.socket:
         listening.bind((host.strip("[]"), port))
     except OSError as error:
         listening.close()
-        raise GatewayError(
-            f"server: cannot listen on {host}, port {port}: {error.strerror}; --port gives another"
-        ) from error
+        remedy = "--port gives another" if section == "server" else "admin.port gives another"
+        raise GatewayError(f"{section}: cannot listen on {host}, port {port}: {error.strerror}; {remedy}") from error
     return listening

@@ -34,26 +34,36 @@ def spillway(*arguments: str, folder: Path, env: Mapping[str, str] | None = None
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`spillway serve` as a process of its own, and its URL."""
+    with served_apart(folder) as (process, url, _):
+        yield process, url
+
+
+@contextmanager
+def served_apart(
+    folder: Path, *, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """The same, and the URL of its admin port, "" where it has none."""
     root = Path(__file__).resolve().parents[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway.cli", "serve", "--port", "0"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=os.environ | {"PYTHONPATH": str(root)} | dict(env or {}),
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
     try:
-        url = ""
+        url = admin = ""
         for line in process.stderr:
             message = json.loads(line)["message"]
             url = message.removeprefix("serving on ") if message.startswith("serving on ") else url
+            admin = message.removeprefix("admin on ") if message.startswith("admin on ") else admin
             if message == "Application startup complete.":
                 break
         else:
             raise AssertionError(f"it ended with {process.wait()}")
         _await_listening(url)
-        yield process, url
+        yield process, url, admin
     finally:
         process.kill()
         process.wait()

@@ -121,7 +121,7 @@ Finding = tuple[FieldPath, str]
 def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
     yield from _twice("models", [model.name for model in settings.models])
     yield from _twice("policies", [policy.name for policy in settings.policies])
-    names = {model.name for model in settings.models}
+    server, names = settings.server, {model.name for model in settings.models}
     for n, model in enumerate(settings.models):
         yield from _model(settings, ("models", n), model, serving)
         yield from _upstreams(("models", n), model, names)
@@ -132,6 +132,8 @@ def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
         yield ("prices",), f"there is no file {settings.locate(settings.prices)}"
     if serving:
         yield from _exposure(settings)
+    if settings.admin.port and (settings.admin.host, settings.admin.port) == (server.host, server.port):
+        yield ("admin", "port"), f"{server.port} is server.port; leave it out to serve both there"
     if settings.alerts.url is not None and settings.alerts.secret is None:
         yield ("alerts", "secret"), "is required beside url: at least 20 characters that sign what is told"
 

@@ -79,9 +79,14 @@ class AuthSettings(Section):
 
 
 class AdminSettings(Section):
-    """The operator's credential for ``/admin``. Without one only keys with a role can manage, each its own part."""
+    """The operator's credential for ``/admin``. Without one only keys with a role can manage, each its own part.
+
+    port : where ``/admin`` and ``/metrics`` are served, and then nowhere else.
+    """
 
     token: SecretStr | None = Field(default=None, min_length=20)
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)  # default: server.port; 0: any free one
 
 
 class RedisSettings(Section):

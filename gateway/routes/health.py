@@ -17,7 +17,7 @@ from gateway.telemetry import Telemetry
 _PATIENCE_S = 2.0
 
 
-def health_router(database: Database, telemetry: Telemetry, why_not_ready: Callable[[], str | None]) -> APIRouter:
+def health_router(database: Database, why_not_ready: Callable[[], str | None]) -> APIRouter:
     """why_not_ready : what stands against taking requests besides the database; None if nothing does."""
     router = APIRouter(tags=["operation"])
 
@@ -33,6 +33,13 @@ def health_router(database: Database, telemetry: Telemetry, why_not_ready: Calla
         ready = all(state == "ok" for state in checks.values())
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
+
+    return router
+
+
+def metrics_router(telemetry: Telemetry) -> APIRouter:
+    """What Prometheus reads."""
+    router = APIRouter(tags=["operation"])
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:

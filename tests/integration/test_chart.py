@@ -11,7 +11,14 @@ import yaml
 
 from gateway.config.check import load_settings
 from gateway.config.section import Section
-from gateway.config.settings import BillingSettings, PolicySettings, ServerSettings, Settings, VerifierSettings
+from gateway.config.settings import (
+    AdminSettings,
+    BillingSettings,
+    PolicySettings,
+    ServerSettings,
+    Settings,
+    VerifierSettings,
+)
 from gateway.config.upstreams import BreakerSettings
 
 CHART = Path(__file__).parents[2] / "helm" / "spillway"
@@ -271,7 +278,7 @@ def test_a_default_that_the_schema_does_not_describe_does_not_exist(chart: helm.
 def test_the_schema_of_config_is_the_schema_of_the_gateway(chart: helm.Chart) -> None:
     """A field that the gateway learns must reach the chart, which would otherwise refuse it."""
     assert chart.schema is not None
-    of_the_chart = {Settings: {"database"}, ServerSettings: {"host", "port", "drain_s"}}
+    of_the_chart = {Settings: {"database"}, ServerSettings: {"host", "port", "drain_s"}, AdminSettings: {"host"}}
     described = list(sections(Settings, chart.schema["properties"]["config"]))
     for section, properties in described:
         assert set(properties) == set(section.model_fields) - of_the_chart.get(section, set()), section.__name__
@@ -302,6 +309,27 @@ def test_the_gateway_understands_the_config_that_the_chart_writes(
     assert settings.database_url == "sqlite+aiosqlite:////var/lib/spillway/spillway.db"
     assert settings.server.drain_s == settings.server.request_timeout_s
     assert settings.default is not None
+
+
+def test_an_admin_port_is_served_watched_and_open_to_whom_the_values_say(chart: helm.Chart) -> None:
+    peers = [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
+    values = {
+        "config": {"admin": {"port": 9090}},
+        "networkPolicy": {"enabled": True, "adminFrom": peers},
+        "serviceMonitor": {"enabled": True},
+    }
+    config = yaml.safe_load(one(chart, "ConfigMap", values)["data"]["spillway.yaml"])
+    assert config["admin"] == {"host": "0.0.0.0", "port": 9090}
+    container = one(chart, "Deployment", values)["spec"]["template"]["spec"]["containers"][0]
+    assert [(port["name"], port["containerPort"]) for port in container["ports"]] == [("http", 8080), ("admin", 9090)]
+    ports = one(chart, "Service", values)["spec"]["ports"]
+    assert [(port["name"], port["port"]) for port in ports] == [("http", 80), ("admin", 9090)]
+    assert [end["port"] for end in one(chart, "ServiceMonitor", values)["spec"]["endpoints"]] == ["admin"]
+    rules = one(chart, "NetworkPolicy", values)["spec"]["ingress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in rules] == [["http"], ["admin"]]
+    assert rules[1]["from"] == peers
+    closed = values | {"networkPolicy": {"enabled": True}}
+    assert len(one(chart, "NetworkPolicy", closed)["spec"]["ingress"]) == 1
 
 
 def test_the_notes_say_what_to_do_next(chart: helm.Chart) -> None:
