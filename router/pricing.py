@@ -11,22 +11,29 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from router.catalog import read_catalog
 from router.errors import PriceError
 from scorer.answer import Usage
 
 Meter = Literal[
-    "input", "cached_input", "cache_write", "output", "reasoning", "audio_input", "audio_output", "image", "request"
+    "input",
+    "cached_input",
+    "cache_write",
+    "output",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image",
+    "request",
+    "batch_input",
+    "batch_output",
 ]
-METERS: tuple[Meter, ...] = (
-    *("input", "cached_input", "cache_write", "output", "reasoning"),
-    *("audio_input", "audio_output", "image", "request"),
-)
+METERS: tuple[Meter, ...] = get_args(Meter)
 PER_PIECE = frozenset[Meter]({"image", "request"})
-_PROMPT: tuple[Meter, ...] = ("input", "cached_input", "cache_write", "audio_input")
-_COMPLETION: tuple[Meter, ...] = ("output", "reasoning", "audio_output")
+_PROMPT: tuple[Meter, ...] = ("input", "cached_input", "cache_write", "audio_input", "batch_input")
+_COMPLETION: tuple[Meter, ...] = ("output", "reasoning", "audio_output", "batch_output")
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[Inexact])  # a product that is not exact is a bug, not a cost
 _NANO_PER_TOKEN = Decimal(1000)  # USD per million tokens -> nano-USD per token
@@ -38,7 +45,8 @@ class Price:
     """One model's rates while they are in force, in ``[effective_from, effective_until)``.
 
     rates : USD per million tokens of each meter ("request" and "image": USD per piece). "input" and "output" are always
-        there; cached input, cache writes and audio fall back to "input", reasoning and spoken audio to "output".
+        there; cached input, cache writes and audio fall back to "input", reasoning and spoken audio to "output". Calls
+        that are served as a batch pay "batch_input" and "batch_output" in place of "input" and "output", if there are.
     bands : by context: the rates of calls with more prompt tokens than the key says, for all their tokens. A meter that
         a band leaves out costs what it costs below.
     region : where it holds; "" is everywhere.
@@ -179,7 +187,7 @@ class Cost:
 
 
 class PriceBook:
-    """The prices of many models over time; at most one is in force for a model at any moment.
+    """The prices of many models over time; at most one is in force for a model in a region at any moment.
 
     >>> book = PriceBook([Price(model="m", rates={"input": Decimal("0.15"), "output": Decimal("0.6")})])
     >>> book.price("m") is None, book.price("unheard-of") is None
@@ -187,30 +195,32 @@ class PriceBook:
     """
 
     def __init__(self, prices: Iterable[Price] = ()) -> None:
-        self._by_model: dict[str, tuple[Price, ...]] = {}
+        self._by_model: dict[tuple[str, str], tuple[Price, ...]] = {}
         for price in prices:
-            self._by_model[price.model] = (*self._by_model.get(price.model, ()), price)
-        for model, versions in self._by_model.items():
-            self._by_model[model] = _in_order(model, versions)
+            place = price.model, price.region
+            self._by_model[place] = (*self._by_model.get(place, ()), price)
+        for (model, region), versions in self._by_model.items():
+            self._by_model[model, region] = _in_order(model, versions)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a price list, JSON or YAML. Raises PriceError naming file, entry and field."""
         return cls(Price.from_entry(model, entry, where) for where, model, entry in read_catalog(Path(path)))
 
-    def price(self, model: str, at: datetime | None = None) -> Price | None:
-        """The price of a model in force at a moment (aware; default: now), None where it is unknown."""
-        versions = self._by_model.get(model)
-        if versions is None:
-            return None
+    def price(self, model: str, at: datetime | None = None, *, region: str = "") -> Price | None:
+        """The price of a model in force at a moment (aware; default: now), None where it is unknown.
+
+        region : where the call is served. Where nothing is said of it, what holds everywhere holds there.
+        """
         moment = datetime.now(UTC) if at is None else at
+        versions = (*self._by_model.get((model, region), ()), *(self._by_model.get((model, ""), ()) if region else ()))
         return next((price for price in versions if price.in_force(moment)), None)
 
     def __iter__(self) -> Iterator[Price]:
         return (price for versions in self._by_model.values() for price in versions)
 
     def __contains__(self, model: object) -> bool:
-        return model in self._by_model
+        return any(priced == model for priced, _ in self._by_model)
 
 
 def price_of(usage: Usage, price: Price) -> Cost:
@@ -277,9 +287,11 @@ def _quantities(usage: Usage, price: Price, rates: Mapping[Meter, Decimal]) -> d
         "audio_output": usage.audio_completion_tokens,
     }
     parts = {meter: quantity if meter in rates else 0 for meter, quantity in parts.items()}
+    read: Meter = "batch_input" if usage.batch and "batch_input" in rates else "input"
+    written: Meter = "batch_output" if usage.batch and "batch_output" in rates else "output"
     return {
-        "input": max(0, usage.prompt_tokens - sum(parts[m] for m in _PROMPT if m in parts)),
-        "output": max(0, usage.completion_tokens - sum(parts[m] for m in _COMPLETION if m in parts)),
+        read: max(0, usage.prompt_tokens - sum(parts[m] for m in _PROMPT if m in parts)),
+        written: max(0, usage.completion_tokens - sum(parts[m] for m in _COMPLETION if m in parts)),
         **parts,
         "image": usage.images if "image" in rates else 0,
         "request": 1 if "request" in rates else 0,

@@ -59,4 +59,5 @@ class Usage:
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
     images: int = 0
+    batch: bool = False  # served at leisure, which providers price as a batch
     source: UsageSource = "provider"

@@ -163,12 +163,15 @@ def main(arguments: Sequence[str]) -> None:
                 die_at(point, nth)
             asyncio.run(load(given.url, given.account, given.spool, given.clients, given.seed * 10_000 + n))
             os._exit(3)
-        died.append(_end(child, point, pick))
+        died.append(_end(child, point, pick, given.account if n % 4 else None))
     for point in died:
         sys.stdout.write(f"{point}\n")
 
 
-def _end(child: int, point: str, pick: random.Random) -> str:
+def _end(child: int, point: str, pick: random.Random, account: Path | None) -> str:
+    """Wait for a child to die, or kill it. account : a random moment is one under load, so calls are waited for."""
+    if not point and account is not None:
+        _wait_for_calls(account)
     deadline = time.monotonic() + (20.0 if point else pick.uniform(0.02, 0.4))
     while time.monotonic() < deadline:
         if os.waitpid(child, os.WNOHANG) != (0, 0):
@@ -177,6 +180,14 @@ def _end(child: int, point: str, pick: random.Random) -> str:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return f"{point} was not reached" if point else "moment"
+
+
+def _wait_for_calls(account: Path) -> None:
+    """Until a child's first call has reached the upstream; starting and sweeping take a while before."""
+    before = account.stat().st_size if account.exists() else 0
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline and (account.stat().st_size if account.exists() else 0) == before:
+        time.sleep(0.002)
 
 
 if __name__ == "__main__":

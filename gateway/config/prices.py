@@ -40,9 +40,22 @@ def _prices(model: ModelSettings, listed: PriceBook) -> Iterable[Price]:
                 source="the configuration",
             ),
         )
-    for name in (model.name, model.upstream_model, model.recorded_model):
-        named = [replace(price, model=model.name) for price in listed if price.model == name]
-        if named:
-            return named
-    known = known_price(model.upstream_model or model.name) if model.backend == "hosted" else None
-    return () if known is None else (replace(known, model=model.name),)
+    for name in names_in_lists(model):
+        for region in dict.fromkeys((model.region, "")):
+            named = [price for price in listed if (price.model, price.region) == (name, region)]
+            if named:
+                return [_here(price, model) for price in named]
+    known = known_price(model.upstream_model or model.name, model.region) if model.backend == "hosted" else None
+    return () if known is None else (_here(known, model),)
+
+
+def names_in_lists(model: ModelSettings) -> tuple[str, ...]:
+    """Under which names a price list may have a model: its provider's first."""
+    own = [name for name in (model.name, model.upstream_model, model.recorded_model) if name]
+    return (*(f"{model.provider}/{name}" for name in own if model.provider), *own)
+
+
+def _here(price: Price, model: ModelSettings) -> Price:
+    """A model is in one place here: the region of its price is told with the source."""
+    source = f"{price.source}, region {price.region}" if price.region else price.source
+    return replace(price, model=model.name, region="", source=source)

@@ -145,6 +145,7 @@ class ModelSettings(Section):
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
     provider: str | None = Field(default=None, min_length=1, max_length=256)  # whose bill it comes on
+    region: str = Field(default="", max_length=64)  # where it is served, where prices differ by it
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)
     price: PriceSettings | None = None

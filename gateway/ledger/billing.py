@@ -112,6 +112,7 @@ class Correction:
     lines: tuple[Line, ...]
     price_version: str | None
     reason: str
+    price: Price | None = None  # of that version, where it is at hand
 
     @property
     def attempt_id(self) -> str:
@@ -269,10 +270,12 @@ def _parts_of_prompt(usage: Usage) -> int:
 
 def _counts(usage: Usage) -> tuple[Line, ...]:
     quantities = {
-        "input": max(0, usage.prompt_tokens - _parts_of_prompt(usage)),
+        "batch_input" if usage.batch else "input": max(0, usage.prompt_tokens - _parts_of_prompt(usage)),
         "cached_input": usage.cached_prompt_tokens,
         "cache_write": usage.cache_write_tokens,
-        "output": max(0, usage.completion_tokens - usage.reasoning_tokens - usage.audio_completion_tokens),
+        "batch_output" if usage.batch else "output": max(
+            0, usage.completion_tokens - usage.reasoning_tokens - usage.audio_completion_tokens
+        ),
         "reasoning": usage.reasoning_tokens,
         "audio_input": usage.audio_prompt_tokens,
         "audio_output": usage.audio_completion_tokens,

@@ -23,6 +23,7 @@ from gateway.ledger.rows import (
     settlement_row,
 )
 from gateway.ledger.tables import attempts, closings, corrections, entries, line_items, requests, settlements
+from router.pricing import Price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,12 @@ class Group:
             for moment, correction in self.corrections
         ]
         return settled + corrected
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """Every price that amounts in it refer to, by its version."""
+        used = (*(item.price for item in self.reservations), *(item.price for _, item in self.corrections))
+        return {price.version: price for price in used if price is not None}
 
     def singles(self) -> "list[Group]":
         """The same things, each a group of its own."""

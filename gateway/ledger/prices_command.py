@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from gateway.budgets.counters import BudgetCounters
 from gateway.database import Database, DatabaseError
 from gateway.errors import GatewayError
 from gateway.ledger.entry import usd
 from gateway.ledger.liveness import Identity
-from gateway.ledger.repricing import Repriced, reprice
+from gateway.ledger.repricing import Repriced, read_price_version, reprice
 from gateway.ledger.store import LedgerStore
 from gateway.options import DEFAULT_CONFIG, ConfigOption
 from router.backends.hosted_catalog import known_price
@@ -101,12 +102,38 @@ def price_anew(
     )
 
 
-async def _reprice(url: str, book: PriceBook, since: datetime, *, dry_run: bool) -> Repriced:
-    database = Database(url)
+@prices.command("version")
+def what_it_says(
+    version: Annotated[str, typer.Argument(help="As amounts in the ledger name it, such as pr_0123456789ab.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """What a price version says that amounts in the ledger refer to, as JSON: rates, bands, dates and source."""
+    content = asyncio.run(_version(_settings(config).database_url, version))
+    if content is None:
+        raise BadPrices(f"{version}: no amount in this ledger was computed with such a price")
+    typer.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode())
+
+
+async def _version(url: str, version: str) -> dict[str, object] | None:
+    database = await _ledger_in(url)
     try:
-        if database.is_missing or not (await database.schema()).at_head:
-            raise DatabaseError(f"{database.name}: holds no ledger of this version; `spillway serve` makes it")
-        store = LedgerStore(database, new_id("wr"))
+        return await read_price_version(database, version)
+    finally:
+        await database.dispose()
+
+
+async def _ledger_in(url: str) -> Database:
+    database = Database(url)
+    if database.is_missing or not (await database.schema()).at_head:
+        await database.dispose()
+        raise DatabaseError(f"{database.name}: holds no ledger of this version; `spillway serve` makes it")
+    return database
+
+
+async def _reprice(url: str, book: PriceBook, since: datetime, *, dry_run: bool) -> Repriced:
+    database = await _ledger_in(url)
+    try:
+        store = LedgerStore(database, new_id("wr"), BudgetCounters(database))  # budgets hear of what changes
         await store.register(Identity.of_this_process(), time.time_ns() // 1000)
         reason = f"priced anew from {since.isoformat()} on"
         result = await reprice(database, store, book, since, reason=reason, dry_run=dry_run)
@@ -130,13 +157,15 @@ def _today(settings: "Settings") -> dict[str, Price | None]:
 
 
 def _listed(settings: "Settings", source: Path | None) -> dict[str, Price]:
+    from gateway.config.prices import names_in_lists
+
     book = PriceBook() if source is None else PriceBook.load(source)
     found = {}
     for model in settings.models:
-        names = (model.name, model.upstream_model or model.name)
-        price = next((price for name in names if (price := book.price(name)) is not None), None)
+        names = names_in_lists(model)
+        price = next((price for name in names if (price := book.price(name, region=model.region)) is not None), None)
         if source is None and model.backend == "hosted":
-            price = known_price(names[1])
+            price = known_price(model.upstream_model or model.name, model.region)
         if price is not None:
             found[model.name] = price
     return found

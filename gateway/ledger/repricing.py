@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Row, func, select, tuple_
 
 from gateway.database import Database
@@ -18,7 +19,7 @@ from gateway.ledger.billing import BOUND, Correction, Line, Reservation
 from gateway.ledger.group import Group
 from gateway.ledger.orphans import RESERVATION
 from gateway.ledger.store import LedgerStore
-from gateway.ledger.tables import attempts, corrections, line_items, settlements
+from gateway.ledger.tables import attempts, corrections, line_items, price_versions, settlements
 from router.pricing import PriceBook, price_of
 from scorer.answer import Usage
 
@@ -62,6 +63,14 @@ async def reprice(
     return result
 
 
+async def read_price_version(database: Database, version: str) -> dict[str, Any] | None:
+    """What a price says that stored amounts refer to; None if none does."""
+    query = select(price_versions.c.model, price_versions.c.content).where(price_versions.c.price_version == version)
+    async with database.read() as connection:
+        row = (await connection.execute(query)).first()
+    return None if row is None else {"model": row.model, **orjson.loads(row.content)}
+
+
 def _correction(known: _Known, book: PriceBook, reason: str, result: Repriced) -> Correction | None:
     result.looked_at += 1
     opened = known.reservation
@@ -93,6 +102,7 @@ def _correction(known: _Known, book: PriceBook, reason: str, result: Repriced) -
         lines=tuple(lines),
         price_version=price.version,
         reason=reason,
+        price=price,
     )
 
 
@@ -187,5 +197,6 @@ def _usage(row: Row[Any], counted: Mapping[str, tuple[int, int]]) -> Usage:
         audio_prompt_tokens=count("audio_input"),
         audio_completion_tokens=count("audio_output"),
         images=count("image"),
+        batch=count("batch_input") > 0 or count("batch_output") > 0,
         source=row.usage_source,
     )

@@ -13,6 +13,7 @@ from gateway.ledger.billing import Correction, Line, Reservation, Settlement
 from gateway.ledger.entry import RequestClosing, RequestRecord
 from gateway.ledger.postings import Posting
 from router.ids import month_of
+from router.pricing import Price
 
 Row = dict[str, Any]
 
@@ -152,6 +153,16 @@ def entry_row(posting: Posting) -> Row:
         "amount_nanousd": posting.amount_nanousd,
         "tenant_id": posting.tenant_id,
         "provider": clean(posting.provider, 256),
+    }
+
+
+def price_row(price: Price, seen_us: int) -> Row:
+    """Of a price that amounts refer to by its version."""
+    return {
+        "price_version": price.version,
+        "model": clean(price.model, 256),
+        "content": orjson.dumps(price.as_json()).decode(),
+        "seen_us": seen_us,
     }
 
 

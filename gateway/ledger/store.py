@@ -21,8 +21,8 @@ from gateway.ledger.chain import NOTHING_BEFORE, Link, forge, link_number
 from gateway.ledger.group import Group
 from gateway.ledger.liveness import Identity
 from gateway.ledger.reservations import NoLimits, Reservations
-from gateway.ledger.rows import clean
-from gateway.ledger.tables import attempts, closings, links, requests, settlements, writers
+from gateway.ledger.rows import clean, price_row
+from gateway.ledger.tables import attempts, closings, links, price_versions, requests, settlements, writers
 
 Refusals = Mapping[str, Exception]
 """Why an attempt's opening was not written, by attempt."""
@@ -52,6 +52,7 @@ class LedgerStore:
         self._lock = asyncio.Lock()
         self._unsure: list[_Tried] = []  # all at the position after the newest link; at most one of them happened
         self._done: OrderedDict[int, _Tried] = OrderedDict()  # by the group's identity
+        self._priced: set[str] = set()  # versions of prices whose content is on record
 
     async def write(self, group: Group, *, again: bool) -> Refusals:
         """Commit a group and return which of its openings were refused; one that was committed is not written again.
@@ -137,6 +138,7 @@ class LedgerStore:
     def _happened(self, tried: _Tried) -> None:
         self._position += 1
         self._hash = tried.link.hash
+        self._priced.update(tried.group.prices)
         self._unsure.clear()
         self._done[id(tried.group)] = tried  # which keeps the group, and with it its identity
         while len(self._done) > _REMEMBERED:
@@ -145,6 +147,7 @@ class LedgerStore:
     async def _insert(self, connection: AsyncConnection, group: Group, new: Group) -> _Tried:
         refusals = await self._reservations.post(connection, new.reservations, new.movements)
         faults.reach("counters-posted")
+        await self._record_prices(connection, new)
         rows = new.rows(self.writer_id, without=refusals)
         link = forge(link_number(self._number, self._position + 1), self._hash, rows)
         for table, values in rows:
@@ -165,6 +168,17 @@ class LedgerStore:
         await connection.execute(insert(links), committed)
         faults.reach("link-inserted")
         return _Tried(group=group, link=link, refusals=refusals)
+
+    async def _record_prices(self, connection: AsyncConnection, group: Group) -> None:
+        """What a price says is written with the first amount that refers to it, by whichever process is first."""
+        fresh = sorted(
+            ((version, price) for version, price in group.prices.items() if version not in self._priced),
+            key=lambda item: item[0],  # in one order, so that no two processes wait for each other
+        )
+        if fresh:
+            now_us = time.time_ns() // 1000
+            once = self._database.insert_once(price_versions)
+            await connection.execute(once, [price_row(price, now_us) for _, price in fresh])
 
     async def _only_new(self, connection: AsyncConnection, group: Group, again: bool) -> Group:
         """Without what is there already (only looked for ``again``), nor endings of attempts that never were."""

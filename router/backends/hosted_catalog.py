@@ -7,7 +7,7 @@ A model that the map does not have, or has for nothing, has no known price.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -26,6 +26,8 @@ _RATES: Mapping[Meter, str] = {
     "reasoning": "output_cost_per_reasoning_token",
     "audio_input": "input_cost_per_audio_token",
     "audio_output": "output_cost_per_audio_token",
+    "batch_input": "input_cost_per_token_batches",
+    "batch_output": "output_cost_per_token_batches",
 }
 _BAND = re.compile(r"^(?P<field>.+_cost_per_token|.+_token_cost)_above_(?P<thousands>\d+)k_tokens$")
 _MILLION = Decimal(1_000_000)
@@ -56,8 +58,12 @@ def known_model(name: str) -> KnownModel | None:
     return None if entry is None else _read(name, entry)
 
 
-def known_price(name: str) -> Price | None:
-    """What a model costs; None where that is not known."""
+def known_price(name: str, region: str = "") -> Price | None:
+    """What a model costs, in a region if the map tells it apart; None where that is not known."""
+    provider, _, bare = name.partition("/")
+    regional = known_model(f"{provider}/{region}/{bare}") if region and bare else None
+    if regional is not None and regional.price is not None:
+        return replace(regional.price, region=region)
     model = known_model(name)
     return None if model is None else model.price
 

@@ -5,12 +5,14 @@ Knows OpenAI's wire format and its dialects' ways of telling usage. Knows no tra
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from router.backends.backend import Reply
 from router.errors import BackendNonsense
 from scorer.answer import Answer, Usage, UsageSource
 
+_AS_A_BATCH = ("flex", "batch")  # OpenAI's words; flex is served at the rates of a batch
 _log = logging.getLogger(__name__)
 
 
@@ -27,6 +29,8 @@ def read_reply(
     Usage that cannot be right is not passed on to the client either.
     """
     usage = read_usage(body.get("usage"), usage_source)
+    if usage is not None and body.get("service_tier") in _AS_A_BATCH:
+        usage = replace(usage, batch=True)
     told = {**body, "object": "chat.completion", "model": model}
     if usage is None:
         told.pop("usage", None)

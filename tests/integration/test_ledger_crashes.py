@@ -107,8 +107,10 @@ async def test_killed_at_three_hundred_moments(engine: Engine, tmp_path: Path) -
     account = tmp_path / "account"
     async with fresh_url(engine, tmp_path) as url:
         await prepare(url)
-        died = await crash(url, account, "--moments", "310", "--clients", "16", "--seed", "7")
+        died = await crash(url, account, "--moments", "310", "--clients", "32", "--seed", "7")
         calls = await add_up(url, account)
+    assert died["moment"] >= 300
+    assert calls > 10 * died["moment"], "the kills met no load"
     sys.stdout.write(
         f"\n{engine}: killed {died['moment']} times at random moments; {calls} calls, all in the ledger once\n"
     )
