@@ -45,6 +45,7 @@ from gateway.serving import Serving
 from gateway.telemetry import Telemetry
 from gateway.tenants import Tenants
 from router.cascade import AnswerScorer, Cascade
+from router.draining import Drainage
 from router.pricing import PriceBook
 from scorer.scoring import Scorer
 
@@ -78,6 +79,7 @@ class Gateway:
         self._ledger = _ledger(settings, self._database, self._tenants)
         self._telemetry = Telemetry()
         self._once: Once | None = None  # until the lifespan begins
+        self._drainage = Drainage(most_s=settings.ledger.drain_s, most=settings.ledger.drain_most)
         self.reloading = Reloading(
             self._serving,
             reread or partial(load_settings, settings.path),
@@ -140,6 +142,7 @@ class Gateway:
             once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
             completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
             await stack.enter_async_context(self._serving.opened(completions))
+            stack.push_async_callback(self._drainage.aclose)
             self._once = once
             await stack.enter_async_context(once.running())  # ends before what its work is done with
             _log.info("ready", extra={"fields": {"models": self._serving.offer.policies.names}})
@@ -147,6 +150,7 @@ class Gateway:
 
     def _adopt(self, settings: Settings) -> None:
         self._tenants.adopt(settings)
+        self._drainage.most_s, self._drainage.most = settings.ledger.drain_s, settings.ledger.drain_most
         if self._once is not None:
             self._once.rules = _once(settings)
 
@@ -155,7 +159,7 @@ class Gateway:
     ) -> Completions:
         return Completions(
             policies=offer.policies,
-            cascade=Cascade(offer.pools),
+            cascade=Cascade(offer.pools, drainage=self._drainage, drained=offer.tariff.drained),
             ledger=self._ledger,
             tariff=offer.tariff,
             gate=self._tenants.gate,

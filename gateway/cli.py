@@ -52,7 +52,7 @@ BROUGHT = (
         "gateway.ledger.reconcile.reconcile_command",
         "Hold a provider's invoice or usage against the ledger.",
     ),
-    Brought("prices", "gateway.ledger.prices_command", "Compare and import prices; price settled calls anew."),
+    Brought("prices", "gateway.admin.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains; roll it up."),
     Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),
     Brought("simulate", "gateway.demo.cli", "Serve the demo's simulated models."),

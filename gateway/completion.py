@@ -32,10 +32,10 @@ from gateway.telemetry import Telemetry
 from gateway.upstream_errors import refusal
 from gateway.wishes import CacheWish
 from router.backends.backend import Call, Chunk
-from router.calling import Opening
 from router.cascade import Cascade
 from router.outcome import Attempt, Outcome
 from router.pacing import under_pressure
+from router.trial import Opening
 
 Held = Callable[[], AbstractContextManager[object]]
 

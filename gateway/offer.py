@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config.models import called_alike, output_limits, pools_of, providers
+from gateway.config.models import called_alike, output_limits, pools_of, providers, tokenizers_of
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.ledger.billing_rules import BillingRule
@@ -42,6 +42,7 @@ def load_offer(settings: Settings, load_scorer: Callable[[Path], AnswerScorer], 
             provider: BillingRule(hung_up=rule.hung_up, server_error=rule.server_error)
             for provider, rule in settings.ledger.billing.items()
         },
+        tokenizers=tokenizers_of(settings),
     )
     same = frozenset() if before is None else called_alike(before.settings, settings)
     kept = {} if before is None else {name: pool for name, pool in before.pools.items() if name in same}

@@ -7,100 +7,23 @@ and both of a hedged pair. Knows turns, tries and races. Knows no score, no thre
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from router.backends.backend import Call, Chunk, Reply
 from router.backends.pool import Pool, Turn
+from router.draining import Drainage
 from router.errors import BackendBroken, BackendError, BackendTimeout
 from router.ids import new_id
-from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
+from router.outcome import Attempt, Cause
 from router.releasing import Watch
-from router.streaming import said_bytes, says_something
-from scorer.answer import Usage
+from router.streaming import said, says_something
+from router.trial import AttemptLog, Opening, Trial
 
+T = TypeVar("T")
 _telemetry = logging.getLogger(__name__)
-_NEVER_SENT = Usage(prompt_tokens=0, completion_tokens=0, source="counted")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """An attempt about to be made. deployment : where, by its name among the model's."""
-
-    attempt_id: str
-    stage: int
-    model: str
-    deployment: str | None = None
-    cause: Cause = "first"
-    kind: AttemptKind = "answer"
-    body: Mapping[str, Any] | None = None  # where it is not the request's own
-
-
-class AttemptLog(Protocol):
-    """Where attempts are reserved before they are dispatched, and settled after."""
-
-    async def open(self, opening: Opening) -> None:
-        """Return once the reservation is committed. May raise to refuse: the call is then not made, nor closed."""
-        ...
-
-    def close(self, attempt: Attempt) -> None:
-        """Settle. Never blocks, never raises; called exactly once for each opening, also on cancellation.
-
-        If ``open`` itself was cancelled, this may name an attempt that was never reserved.
-        """
-        ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Trial:
-    """An attempt under way. It counts as cancelled, and as never sent, until it is known better."""
-
-    opening: Opening
-    threshold: float | None
-    started: float = field(default_factory=time.monotonic)
-    state: AttemptState = "cancelled"
-    reply: Reply | None = None
-    usage: Usage | None = _NEVER_SENT
-    score: float | None = None
-    first_token_s: float | None = None
-    heard_bytes: int = 0
-    error: BackendError | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    released: bool = False
-
-    def dispatched(self) -> None:
-        self.usage = None
-        self.started = time.monotonic()
-
-    def replied(self, reply: Reply) -> None:
-        self.reply, self.usage = reply, reply.usage
-        if reply.first_token_s is not None:
-            self.first_token_s = reply.first_token_s
-
-    def failed(self, error: BackendError) -> None:
-        self.state, self.error = "failed", error
-
-    def closed(self) -> Attempt:
-        return Attempt(
-            id=self.opening.attempt_id,
-            stage=self.opening.stage,
-            model=self.opening.model,
-            deployment=self.opening.deployment,
-            cause=self.opening.cause,
-            state=self.state,
-            reply=self.reply,
-            usage=self.usage,
-            score=self.score,
-            threshold=self.threshold,
-            latency_s=time.monotonic() - self.started,
-            first_token_s=self.first_token_s,
-            heard_bytes=self.heard_bytes,
-            error=self.error,
-            verdicts=self.verdicts,
-            released=self.released,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +48,7 @@ class Asking:
     cause: Cause = "first"
     watch: Callable[[], Watch] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    drainage: Drainage | None = None  # where calls of this model go on if nobody waits for them any more
 
     def left_s(self) -> float | None:
         """The time that is left."""
@@ -267,46 +191,81 @@ class _Runner:
         self._timeout_s: float | None = None
         self._stream: AsyncGenerator[Chunk] | None = None
         self._held: list[Chunk] = []
-        self._opened = self._closed = False
+        self._opened = self._closed = self._left = False
+        self._under_way: asyncio.Future[Any] | None = None  # what the backend is doing, where it may go on alone
         self.task: asyncio.Task[None] | None = None
         self.refused = False
         self.error: Exception | None = None
 
     async def begin(self) -> None:
         """Open and call; return with the whole answer, or its first words if it is live, or with ``error`` set."""
-        try:
-            await self._open()
-            if self._opened:
-                await self._call()
-        except BaseException:  # cancelled
-            self._close()
-            raise
+        await self._open()
+        if self._opened:
+            await self._call()
 
     async def rest(self) -> AsyncGenerator[Chunk]:
         """Judge a whole answer; or pass on the words held so far and those to come."""
-        try:
-            if self._stream is None or not (self._asking.live or self._trial.released):
-                self._turn.end(alive=True)  # the deployment is free, however long the judgement takes
-                await self._asking.judge(self._trial)
-                return
+        if self._stream is None or not (self._asking.live or self._trial.released):
+            self._turn.end(alive=True)  # the deployment is free, however long the judgement takes
+            await self._asking.judge(self._trial)
+        else:
             while self._held:
                 for ready in self._held:
                     yield ready
                 self._held.clear()
                 await self._named(self._hear(words=1))
-        finally:
-            self._close()
+        self._close()
 
     async def end(self) -> None:
-        """Hang up, if it is still under way, and let go of what it held."""
+        """Hang up, if it is still under way, or leave it to be read to its end; let go of what it held."""
+        if self._left:
+            return
         try:
             if self.task is not None and not self.task.done():
                 self.task.cancel()
                 await asyncio.wait({self.task})
-            if self._stream is not None:
-                await self._stream.aclose()
+            drainage = self._asking.drainage
+            if self._is_unfinished and drainage is not None and drainage.has_room:
+                self._left = True
+                drainage.take(self._drain(drainage.most_s))
+                return
+            await self._hang_up()
         finally:
-            self._close()
+            if not self._left:
+                self._close()
+
+    @property
+    def _is_unfinished(self) -> bool:
+        """Whether the upstream was called, and neither answered in full nor failed."""
+        trial = self._trial
+        called = self._opened and not self._closed and (self._under_way is not None or self._stream is not None)
+        return called and trial.reply is None and trial.error is None
+
+    async def _hang_up(self) -> None:
+        if self._under_way is not None and not self._under_way.done():
+            self._under_way.cancel()
+            await asyncio.wait({self._under_way})
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def _drain(self, most_s: float) -> None:
+        """Learn what the call counts; it stays one that was cancelled. What is heard until then counts."""
+        try:
+            async with asyncio.timeout(most_s):
+                if self._stream is None:
+                    assert self._under_way is not None  # noqa: S101 (it is under way)
+                    self._trial.replied(await self._under_way)
+                else:
+                    while (chunk := await self._next()) is not None:
+                        self._take(chunk)
+        except Exception as error:  # noqa: BLE001  nobody waits for an answer, so nobody is told that there is none
+            _telemetry.info("a call of %s was not read to its end: %s", self._trial.opening.model, error)
+        finally:
+            try:
+                await self._hang_up()
+            finally:
+                self._trial.state = "cancelled"
+                self._close()
 
     async def _open(self) -> None:
         try:
@@ -334,7 +293,22 @@ class _Runner:
             self._close()
 
     async def _whole(self, replying: Awaitable[Reply]) -> None:
-        self._trial.replied(await replying)
+        self._trial.replied(await self._alone(replying))
+
+    async def _alone(self, work: Awaitable[T]) -> T:
+        """Wait for it; where calls may go on without anybody's waiting, it does not end with the wait."""
+        if self._asking.drainage is None:
+            return await work
+        under_way = self._under_way = asyncio.ensure_future(work)
+        return await asyncio.shield(under_way)
+
+    async def _next(self) -> Chunk | None:
+        """The next chunk, which may have been waited for before; None at the end."""
+        assert self._stream is not None  # noqa: S101 (there is one once the call is made)
+        before, self._under_way = self._under_way, None
+        chunk: Chunk | None = await (self._alone(anext(self._stream, None)) if before is None else before)
+        self._under_way = None
+        return chunk
 
     async def _listen(self, watch: Watch) -> None:
         """Hold everything until the watch lets it go, or the answer is whole."""
@@ -350,14 +324,11 @@ class _Runner:
 
     async def _hear(self, words: int) -> None:
         """Take chunks in, up to one that says something: an upstream that dies after the mere role can be replaced."""
-        assert self._stream is not None  # noqa: S101 (there is one once the call is made)
         trial = self._trial
-        async for chunk in self._stream:
-            trial.usage = chunk.usage or trial.usage
-            trial.heard_bytes += said_bytes(chunk.body or {})
+        while (chunk := await self._next()) is not None:
+            self._take(chunk)
             self._held.append(chunk)
             if chunk.reply is not None:
-                trial.replied(chunk.reply)
                 trial.state = "accepted"
             elif trial.first_token_s is None and not says_something(chunk.body or {}):
                 continue
@@ -368,6 +339,13 @@ class _Runner:
                 return
         if trial.reply is None:
             raise BackendBroken(trial.opening.model, "the stream ended without its reply")
+
+    def _take(self, chunk: Chunk) -> None:
+        trial = self._trial
+        trial.usage = chunk.usage or trial.usage
+        trial.heard.append(said(chunk.body or {}))
+        if chunk.reply is not None:
+            trial.replied(chunk.reply)
 
     async def _named(self, work: Awaitable[None]) -> None:
         """Do the work; what goes wrong in it is this call's error."""

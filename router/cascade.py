@@ -5,20 +5,22 @@ Knows nothing of prices, HTTP or storage: the log that it opens and closes attem
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.backends.backend import Call, Chunk
 from router.backends.pool import Pool
-from router.calling import Asked, Asking, AttemptLog, Trial, ask
+from router.calling import Asked, Asking, ask
 from router.consulting import Consulting
+from router.draining import Drainage
 from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError, VerificationFailed
 from router.outcome import Abstention, Attempt, AttemptState, Cause, Outcome, StopReason, failed
 from router.planned import Believer, Course
 from router.releasing import Watch, watching
 from router.strategy import Stage, Strategy
+from router.trial import AttemptLog, Trial
 from router.verifiers.gate import Gate
 from scorer.answer import Answer, Query
 from scorer.errors import ScorerError, UnknownModel
@@ -46,10 +48,16 @@ class AnswerScorer(Protocol):
 
 
 class Cascade:
-    """The one that carries strategies out on the given models' deployments, by model name."""
+    """The one that carries strategies out on the given models' deployments, by model name.
 
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
+    drained : the models whose calls go on in ``drainage`` when nobody waits for them any more.
+    """
+
+    def __init__(
+        self, pools: Mapping[str, Pool], *, drainage: Drainage | None = None, drained: Collection[str] = ()
+    ) -> None:
         self._pools = pools
+        self._drainages = {} if drainage is None else dict.fromkeys(drained, drainage)
 
     async def run(
         self,
@@ -87,6 +95,7 @@ class Cascade:
         """
         run = _Run(query=query, call=call, strategy=strategy, scorer=scorer, log=log, live=live)
         run.unlike_rate, run.gate, run.pools, run.early = unlike_rate, gate, self._pools, early
+        run.drainages = self._drainages
         named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model, *fallbacks])
         missing = [model for model in named if model not in self._pools]
         if missing:
@@ -139,6 +148,7 @@ class _Run:
     gate: Gate | None = None
     early: bool = False
     pools: Mapping[str, Pool] = field(default_factory=dict)
+    drainages: Mapping[str, Drainage] = field(default_factory=dict)  # by model
     abstention: Abstention | None = None
     sent: bool = False  # the client has seen a chunk
     stopped: bool = False  # no further call may be made
@@ -239,6 +249,7 @@ class _Run:
             closed=self._closed,
             cause=self.cause,
             watch=self._watch(place, stage),
+            drainage=self.drainages.get(pool.model),
         )
         async with aclosing(ask(pool, asking, asked)) as chunks:
             async for chunk in chunks:

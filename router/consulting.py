@@ -8,9 +8,9 @@ from typing import Any
 
 from router.backends.backend import Call, Reply
 from router.backends.pool import Pool
-from router.calling import AttemptLog, Opening, Trial
 from router.errors import BackendError
 from router.ids import new_id
+from router.trial import AttemptLog, Opening, Trial
 
 
 class Consulting:

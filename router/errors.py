@@ -9,6 +9,10 @@ class PriceError(RouterError):
     """A price list cannot be read, or a price is needed and not known."""
 
 
+class TokenizerError(RouterError):
+    """A vocabulary that tokens are to be counted with is not at hand or cannot be read."""
+
+
 class StrategyError(RouterError):
     """A strategy file cannot be read, or does not fit the models, scorer or data that it is used with."""
 

@@ -99,7 +99,7 @@ class Attempt:
     error: BackendError | None = None
     deployment: str | None = None  # which of the model's, where it has several
     cause: Cause = "first"
-    heard_bytes: int = 0  # of a stream's answer
+    heard: str = ""  # of a stream's answer that never became whole
     verdicts: tuple[Verdict, ...] = ()
     released: bool = False  # its score and threshold are those of its beginning
 

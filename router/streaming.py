@@ -182,19 +182,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def said_bytes(chunk: Mapping[str, Any]) -> int:
-    """How much of an answer a chunk brings, in bytes of UTF-8: text, refusals, reasoning and arguments of tools."""
+def said(chunk: Mapping[str, Any]) -> str:
+    """What a chunk brings of an answer: text, refusals, reasoning and arguments of tools."""
     choices = chunk.get("choices")
-    return (
-        sum(_said(choice.get("delta")) for choice in choices if isinstance(choice, Mapping))
-        if isinstance(choices, list)
-        else 0
-    )
+    if not isinstance(choices, list):
+        return ""
+    return "".join(_said(choice.get("delta")) for choice in choices if isinstance(choice, Mapping))
 
 
-def _said(value: Any) -> int:
+def _said(value: Any) -> str:
     if isinstance(value, str):
-        return len(value.encode("utf-8", "replace"))
+        return value
     if isinstance(value, Mapping):
-        return sum(_said(part) for name, part in value.items() if name not in ("role", "id", "type"))
-    return sum(map(_said, value)) if isinstance(value, list) else 0
+        return "".join(_said(part) for name, part in value.items() if name not in ("role", "id", "type"))
+    return "".join(map(_said, value)) if isinstance(value, list) else ""

@@ -14,11 +14,11 @@ from gateway.ledger.reservations import Reservations
 from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
 from router.backends.backend import Reply
-from router.calling import Opening
 from router.errors import BackendError
 from router.ids import new_id
 from router.outcome import Attempt, AttemptState
 from router.pricing import Price, PriceBook
+from router.trial import Opening
 from scorer.answer import Answer, Usage
 
 BODY: Mapping[str, Any] = {"messages": [{"role": "user", "content": "What is 6 x 7?"}], "max_tokens": 100}

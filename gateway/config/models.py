@@ -4,6 +4,7 @@ Knows both the configuration's words and the router's, and translates. Calls not
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,8 +17,9 @@ from router.backends.expressing import expressible
 from router.backends.hosted_catalog import known_model
 from router.backends.pool import Deployment, Pool, PoolRules
 from router.backends.retries import RetryRules
-from router.errors import BadBackendSpec
+from router.errors import BadBackendSpec, TokenizerError
 from router.hints import HINTS, Hint
+from router.tokenizers import ENCODINGS, Tokenizer, known_encoding, load_tokenizer
 from scorer.errors import ScorerError
 
 
@@ -63,6 +65,30 @@ def output_limits(settings: Settings) -> Mapping[str, int]:
         if limit is not None:
             limits[model.name] = limit
     return limits
+
+
+def tokenizers_of(settings: Settings) -> Mapping[str, Tokenizer]:
+    """By model, what counts its tokens where it tells none: as configured, else as is known of OpenAI's models.
+
+    Raises ConfigError. Loading one takes a second.
+    """
+    found = {}
+    for n, model in enumerate(settings.models):
+        name = model.tokenizer
+        if name is not None and name not in ENCODINGS:
+            path = settings.locate(Path(name))
+            if not path.is_file():
+                said = f"is neither one of {', '.join(ENCODINGS)} nor a tokenizer.json at {path}"
+                raise settings.refuse(("models", n, "tokenizer"), said)
+            name = str(path)
+        name = name or known_encoding(model.upstream_model or model.name)
+        if name is None or model.backend == "recorded":
+            continue
+        try:
+            found[model.name] = load_tokenizer(name)
+        except TokenizerError as error:
+            raise settings.refuse(("models", n, "tokenizer"), str(error)) from error
+    return found
 
 
 def providers(settings: Settings) -> Mapping[str, str]:

@@ -58,7 +58,7 @@ class DatabaseSettings(Section):
 class BillingSettings(Section):
     """What a provider bills for calls that did not end well."""
 
-    hung_up: Literal["free", "estimate", "bound"] = "estimate"
+    hung_up: Literal["free", "estimate", "bound", "drain"] = "estimate"
     server_error: Literal["free", "bound"] = "bound"
 
 
@@ -68,6 +68,8 @@ class LedgerSettings(Section):
     spool: Path | None = None  # a folder on a disk that stays; relative to the configuration file
     billing: dict[str, BillingSettings] = Field(default_factory=dict)  # by provider; default: what is known of it
     spool_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)  # of each process; beyond it 503
+    drain_s: Seconds = Field(default=60.0, gt=0)  # calls that nobody waits for are read so long to learn their usage
+    drain_most: int = Field(default=64, ge=0)  # and so many of them at once
     rollup_every_s: float = Field(default=60.0, ge=1, allow_inf_nan=False)  # hours that are over are summed up
 
 
@@ -145,6 +147,7 @@ class ModelSettings(Section):
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
     provider: str | None = Field(default=None, min_length=1, max_length=256)  # whose bill it comes on
+    tokenizer: str | None = Field(default=None, min_length=1)  # an encoding of OpenAI's, or a tokenizer.json
     region: str = Field(default="", max_length=64)  # where it is served, where prices differ by it
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``
     extra_headers: dict[str, SecretStr] = Field(default_factory=dict)

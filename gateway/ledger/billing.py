@@ -3,7 +3,7 @@
 Knows usage, prices and endings. Knows no table, no queue and no clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import orjson
 
 from gateway.ledger.billing_rules import ANYBODY, BillingRule
 from gateway.ledger.bounds import CallBound
+from gateway.ledger.counting import Counting
 from router.outcome import Attempt, AttemptKind, AttemptState, Cause, Verdict
 from router.pricing import Price, price_of, upper_bound_nanousd
 from scorer.answer import Usage, UsageSource
@@ -21,8 +22,6 @@ BOUND = "bound"
 
 _MOST_TOKENS = 1_000_000_000  # more in one call is a defect of the upstream's, not a usage
 _MOST_NANOUSD = 2**62
-_UNDER_WAY_TOKENS = 32  # generated, and not heard any more, when a stream was broken off
-_BYTES_PER_TOKEN = 4  # of usual English text; where nothing better is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +128,13 @@ def reserve(bound: CallBound, price: Price | None, model_limit: int | None) -> i
     return most if most < _MOST_NANOUSD else None
 
 
-def settle(attempt: Attempt, reservation: Reservation, rule: BillingRule = ANYBODY) -> Settlement:
+def settle(
+    attempt: Attempt, reservation: Reservation, rule: BillingRule = ANYBODY, counting: Counting | None = None
+) -> Settlement:
     """Put an attempt that has ended down at what is known of it, at the price in force when it was opened.
 
     rule : what its provider bills where the call did not end well.
+    counting : of what its upstream did not count; without one, by bounds.
     """
     answer = None if attempt.reply is None else attempt.reply.answer
     ending = Settlement(
@@ -150,7 +152,7 @@ def settle(attempt: Attempt, reservation: Reservation, rule: BillingRule = ANYBO
     )
     if _is_free(attempt, rule):
         return ending
-    usage = _usage(attempt, reservation, rule)
+    usage = _usage(attempt, reservation, rule, counting or Counting({}, None))
     if usage is None:
         return replace(ending, **at_bound(reservation))
     lines = _lines(usage, reservation.price)
@@ -203,20 +205,16 @@ def _is_free(attempt: Attempt, rule: BillingRule) -> bool:
     return not attempt.error.may_be_billed or rule.hung_up == "free"
 
 
-def _usage(attempt: Attempt, reservation: Reservation, rule: BillingRule) -> Usage | None:
+def _usage(attempt: Attempt, reservation: Reservation, rule: BillingRule, counting: Counting) -> Usage | None:
     told = attempt.usage
     if told is None and attempt.reply is not None:
         told = attempt.reply.usage
     if told is not None and _is_plausible(told):
         return told
     if attempt.reply is not None:
-        return _estimate(attempt.reply.body, reservation.text_bytes)
-    if attempt.heard_bytes and rule.hung_up == "estimate" and not (attempt.error and attempt.error.status):
-        return Usage(
-            prompt_tokens=-(-reservation.text_bytes // _BYTES_PER_TOKEN),
-            completion_tokens=-(-attempt.heard_bytes // _BYTES_PER_TOKEN) + _UNDER_WAY_TOKENS,
-            source="estimated",
-        )
+        return counting.of_answer(attempt.reply.body, reservation.text_bytes)
+    if attempt.heard and rule.hung_up == "estimate" and not (attempt.error and attempt.error.status):
+        return counting.of_part(attempt.heard, reservation.text_bytes)
     return None
 
 
@@ -232,21 +230,6 @@ def _is_plausible(usage: Usage) -> bool:
         usage.images,
     )
     return all(0 <= count <= _MOST_TOKENS for count in counts)
-
-
-def _estimate(body: Mapping[str, Any], prompt_bytes: int) -> Usage:
-    said = 0
-    choices = body.get("choices")
-    for choice in choices if isinstance(choices, Sequence) and not isinstance(choices, str) else ():
-        message = choice.get("message") if isinstance(choice, Mapping) else None
-        if isinstance(message, Mapping):
-            spoken = {name: message.get(name) for name in ("content", "tool_calls", "reasoning_content")}
-            said += sum(len(orjson.dumps(part, default=str)) for part in spoken.values() if part)
-    return Usage(
-        prompt_tokens=-(-prompt_bytes // _BYTES_PER_TOKEN),
-        completion_tokens=-(-said // _BYTES_PER_TOKEN),
-        source="estimated",
-    )
 
 
 def _lines(usage: Usage, price: Price | None) -> tuple[Line, ...]:

@@ -4,7 +4,14 @@
 ``server_error``: the provider answered with a status of 5xx.
 
 ``free``: nothing is billed. ``estimate``: the prompt, what was heard of the answer, and a little that was under way;
-only for streams, where something can be heard: else the bound. ``bound``: all that the call could cost.
+only for streams, where something can be heard: else the bound. ``bound``: all that the call could cost. ``drain``: the
+provider bills what it makes to the end, whoever listens, so the call is read to its end, to learn how much that is;
+where that is not possible, it is as ``bound``.
+
+These are assumptions, from what providers document and what was seen of them; none of them promises it:
+OpenAI and Azure stop generating when the connection closes and bill what was generated (OpenAI's help pages on stopping
+a stream); Anthropic likewise. Google and Bedrock say nothing of it, and their SDKs' threads report full bills for
+closed streams. Errors of 5xx come without usage and are not billed where a provider's pricing says "successful".
 Knows names of providers. Knows no amount.
 """
 
@@ -12,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Billed = Literal["free", "estimate", "bound"]
+Billed = Literal["free", "estimate", "bound", "drain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +37,9 @@ RULES: Mapping[str, BillingRule] = {
     "openai": BillingRule(server_error="free"),
     "azure": BillingRule(server_error="free"),
     "anthropic": BillingRule(server_error="free"),
-    "gemini": BillingRule(hung_up="bound", server_error="free"),  # what it generates to the end is billed
-    "vertex_ai": BillingRule(hung_up="bound", server_error="free"),
-    "bedrock": BillingRule(hung_up="bound"),
+    "gemini": BillingRule(hung_up="drain", server_error="free"),
+    "vertex_ai": BillingRule(hung_up="drain", server_error="free"),
+    "bedrock": BillingRule(hung_up="drain"),
     "recorded": BillingRule(hung_up="free", server_error="free"),
 }
 

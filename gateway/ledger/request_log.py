@@ -5,14 +5,16 @@ Knows bounds and prices. Knows no queue and no database: it hands what it made t
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_cost, reserve, settle
 from gateway.ledger.billing_rules import rule_for
-from gateway.ledger.bounds import CallBound, call_bound
+from gateway.ledger.bounds import call_bound
+from gateway.ledger.counting import Counting
 from gateway.ledger.entry import (
     CacheStatus,
     MaxCostExceeded,
@@ -24,8 +26,8 @@ from gateway.ledger.entry import (
     usd,
 )
 from gateway.ledger.tariff import Tariff
-from router.calling import Opening
 from router.outcome import Attempt, Step
+from router.trial import Opening
 from scorer.answer import Usage
 
 _log = logging.getLogger("spillway.ledger")
@@ -52,16 +54,16 @@ class RequestLog:
     def __init__(
         self,
         record: RequestRecord,
-        bound: CallBound,
+        body: Mapping[str, Any],
         tariff: Tariff,
         intake: Intake,
         alarms: Alarms,
         most_nanousd: int | None = None,
     ) -> None:
         self._most_nanousd = most_nanousd
-        self._record, self._bound, self._tariff = record, bound, tariff
+        self._record, self._body, self._bound, self._tariff = record, body, call_bound(body), tariff
         self._intake, self._alarms = intake, alarms
-        self._open: dict[str, Reservation] = {}
+        self._open: dict[str, tuple[Reservation, Mapping[str, Any]]] = {}
         self._settled: list[tuple[Reservation, Settlement]] = []
 
     @property
@@ -106,15 +108,16 @@ class RequestLog:
         )
         self._must_fit(reservation)
         await self._intake.reserve(reservation)
-        self._open[opening.attempt_id] = reservation
+        self._open[opening.attempt_id] = reservation, self._body if opening.body is None else opening.body
 
     def close(self, attempt: Attempt) -> None:
         """Settle an attempt. Never blocks, never raises; closing twice, or what was never opened, changes nothing."""
-        reservation = self._open.pop(attempt.id, None)
-        if reservation is None:
+        opened = self._open.pop(attempt.id, None)
+        if opened is None:
             _log.debug("%s is not open: nothing to settle", attempt.id)
             return
-        settlement = self._settle(attempt, reservation)
+        reservation, body = opened
+        settlement = self._settle(attempt, reservation, body)
         self._settled.append((reservation, settlement))
         if settlement.amount_nanousd is None:
             self._alarms.unknown_price(reservation.model, priced=reservation.price is not None)
@@ -162,7 +165,7 @@ class RequestLog:
         if reservation.reserved_nanousd is None:
             said = "The cost of a request is limited here, and nothing bounds what this call can cost; set max_tokens."
             raise MaxCostExceeded(said, param="max_tokens")
-        most = reservation.reserved_nanousd + sum(each.reserved_nanousd or 0 for each in self._open.values())
+        most = reservation.reserved_nanousd + sum(each.reserved_nanousd or 0 for each, _ in self._open.values())
         for before, settlement in self._settled:
             amount = settlement.amount_nanousd
             most += (before.reserved_nanousd or 0) if amount is None else amount
@@ -170,9 +173,11 @@ class RequestLog:
             said = f"A request may cost {usd(self._most_nanousd)} USD here"
             raise MaxCostExceeded(f"{said}, and with the next call it could cost {usd(most)}.")
 
-    def _settle(self, attempt: Attempt, reservation: Reservation) -> Settlement:
+    def _settle(self, attempt: Attempt, reservation: Reservation, body: Mapping[str, Any]) -> Settlement:
         try:
-            return settle(attempt, reservation, rule_for(reservation.provider, self._tariff.rules))
+            tariff = self._tariff
+            counting = Counting(body, tariff.tokenizers.get(reservation.model))
+            return settle(attempt, reservation, rule_for(reservation.provider, tariff.rules), counting)
         except Exception:  # noqa: BLE001 - whatever an upstream made of its answer, the attempt is written down
             self._alarms.unforeseen(f"settling {attempt.id}")
             ending = Settlement(reservation=reservation, state=attempt.state, amount_nanousd=None)

@@ -19,7 +19,6 @@ from gateway.ledger import faults
 from gateway.ledger.alarms import Alarms, LedgerCounts
 from gateway.ledger.backlog import MOST_PER_GROUP, Backlog, Taken, Waiting
 from gateway.ledger.billing import Reservation, Settlement, never_sent
-from gateway.ledger.bounds import call_bound
 from gateway.ledger.entry import LedgerUnavailable, RequestClosing, RequestRecord
 from gateway.ledger.group import Group
 from gateway.ledger.limits import WriterLimits
@@ -177,7 +176,7 @@ class LedgerWriter:
 
         most_nanousd : what all calls of the request together may cost.
         """
-        return RequestLog(record, call_bound(body), tariff or self._tariff, self, self._alarms, most_nanousd)
+        return RequestLog(record, body, tariff or self._tariff, self, self._alarms, most_nanousd)
 
     def close_request(self, closing: RequestClosing) -> None:
         """Note how a request ended. Never blocks, never raises."""

@@ -20,6 +20,7 @@ from router.backends.reading import read_reply
 from router.backends.relay import Relay
 from router.errors import BackendBroken, BackendError, BackendNonsense, BackendTimeout, BackendUnreachable
 from router.streaming import split
+from router.tokenizers import known_encoding
 
 # What litellm translates between providers. Everything else of a client's body travels in extra_body, as data: litellm
 # takes a caller's api_base, api_key, headers or fallbacks from its keyword arguments.
@@ -175,7 +176,9 @@ class Hosted:
         if stream.received_finish_reason is None and stream.intermittent_finish_reason is None:
             raise BackendBroken(self._model, "the stream ended without a finish_reason", status=200)
         told = any(getattr(piece, "usage", None) is not None for piece in stream.chunks)
-        return relay.end("provider" if told else "counted")
+        if told:
+            return relay.end("provider")
+        return relay.end("counted" if known_encoding(self._upstream_model) else "estimated")  # by a stranger's words
 
     def _arguments(self, call: Call) -> dict[str, Any]:
         arguments: dict[str, Any] = {key: value for key, value in call.body.items() if key in _TRANSLATED}

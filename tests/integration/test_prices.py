@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway.admin.prices_command import app
 from gateway.budgets.budget import Budget
 from gateway.budgets.store import BudgetStore
 from gateway.database import Database
-from gateway.ledger.prices_command import app
 from gateway.ledger.tables import line_items, price_versions
 from gateway.ledger.verify import verify
 from gateway.tenancy.scope import Scope

@@ -9,11 +9,11 @@ from typing import Any
 from router.backends.backend import Call, Chunk, Reply
 from router.backends.pool import Pool, PoolRules
 from router.backends.retries import RetryRules
-from router.calling import Opening
 from router.cascade import AnswerScorer, Cascade
 from router.errors import BackendError
 from router.outcome import Attempt, Outcome
 from router.strategy import Stage, Strategy
+from router.trial import Opening
 from scorer.answer import Answer, Query, Usage
 from scorer.familiarity import Doubt
 from tests.wire import chunk_of

@@ -11,7 +11,6 @@ import pytest
 
 from router.backends.backend import Call, Chunk, Reply
 from router.backends.pool import Pool
-from router.calling import Opening
 from router.cascade import Cascade
 from router.errors import StrategyError
 from router.optimize.choose import choose
@@ -21,6 +20,7 @@ from router.outcome import Attempt, Outcome
 from router.pricing import PriceBook, price_of
 from router.replay import replay
 from router.strategy import Stage, Strategy
+from router.trial import Opening
 from scorer.dataset import LoggedQuery, read_log
 from tests.fakelog import FakeScorer, fake_log, fake_prices
 

@@ -137,7 +137,7 @@ def test_a_cancelled_call_is_priced_at_what_is_known_of_it() -> None:
 def test_an_answer_without_usage_is_estimated_from_its_length_and_marked() -> None:
     found = settled(an_attempt())
     assert found.usage is not None
-    assert found.usage.prompt_tokens == 100  # of 400 bytes
+    assert found.usage.prompt_tokens == 400  # no tokenizer makes more tokens than bytes
     assert found.usage.completion_tokens >= 1
     assert found.usage_source == "estimated"
     assert found.amount_nanousd
@@ -160,7 +160,7 @@ def test_the_reference_is_priced_on_the_same_counts_or_not_at_all() -> None:
 
 
 def hung_up(heard: int, rule: BillingRule = ANYBODY, **changes: Any) -> Settlement:
-    attempt = an_attempt(state="cancelled", replied=False, heard_bytes=heard, **changes)
+    attempt = an_attempt(state="cancelled", replied=False, heard="x" * heard, **changes)
     reservation = Reservation(
         attempt_id=attempt.id,
         decision_id="dec_1",
@@ -177,7 +177,7 @@ def hung_up(heard: int, rule: BillingRule = ANYBODY, **changes: Any) -> Settleme
 
 def test_a_stream_that_was_broken_off_is_estimated_from_what_was_heard() -> None:
     found = hung_up(80)
-    assert (found.usage_source, found.amount_nanousd) == ("estimated", 100 * 2500 + (20 + 32) * 10_000)
+    assert (found.usage_source, found.amount_nanousd) == ("estimated", 400 * 2500 + (80 + 32) * 10_000)
 
 
 def test_of_what_nothing_was_heard_the_bound_is_put_down() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Reservation, Settlement
-from gateway.ledger.bounds import call_bound
 from gateway.ledger.entry import LedgerUnavailable, Spent
 from gateway.ledger.request_log import RequestLog
 from gateway.ledger.tariff import Tariff
@@ -37,7 +36,7 @@ class Kept:
 
 def a_log(kept: Kept, *, reference: str | None = "large", alarms: Alarms | None = None) -> RequestLog:
     record = a_record(reference_model=reference)
-    return RequestLog(record, call_bound(BODY), Tariff(prices=PRICES), kept, alarms or Alarms())
+    return RequestLog(record, BODY, Tariff(prices=PRICES), kept, alarms or Alarms())
 
 
 async def test_a_reservation_carries_the_price_and_the_bound() -> None:
