@@ -188,7 +188,9 @@ async def test_usage_that_is_not_told_is_unknown_or_counted_but_never_zero(wired
     *_, last = [chunk async for chunk in wired.backend.stream(wired.call())]
     assert last.reply is not None
     usage = last.reply.usage
-    assert usage is None or (usage.source in ("counted", "estimated") and usage.prompt_tokens > 0 and usage.completion_tokens > 0)
+    assert usage is None or (
+        usage.source in ("counted", "estimated") and usage.prompt_tokens > 0 and usage.completion_tokens > 0
+    )
 
 
 async def test_tool_calls_and_log_probabilities_come_both_ways(wired: Bench) -> None:
