@@ -18,7 +18,7 @@ from gateway.ledger.overview import Overview, Period
 from gateway.ledger.reports import Reports, Span
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.sources import HOUR_US
-from gateway.ledger.rollups.tables import attempt_rollups, request_rollups
+from gateway.ledger.rollups.tables import attempt_days, attempt_rollups, request_rollups
 from gateway.ledger.savings import read_savings
 from gateway.ledger.tables import entries, requests, settlements
 from scorer.answer import Usage
@@ -116,6 +116,11 @@ async def _is_exact(database: Database) -> None:
         counted = (await connection.execute(select(func.count()).select_from(requests))).scalar()
         counts = select(func.sum(asked.requests)).where(asked.tag_name == "")
         assert counted == int((await connection.execute(counts)).scalar_one())
+        days = attempt_days.c
+        whole = select(func.sum(days.attempts), func.sum(days.spent_nanousd), func.sum(days.prompt_tokens))
+        assert _plain((await connection.execute(raw)).one()) == _plain(
+            (await connection.execute(whole.where(days.tag_name == ""))).one()
+        )
         charged = select(func.sum(entries.c.amount_nanousd)).where(entries.c.event == "charge")
         spent = select(func.sum(settlements.c.amount_nanousd))
         assert (await connection.execute(charged)).scalar() == (await connection.execute(spent)).scalar()

@@ -72,7 +72,7 @@ async def fill(database: Database) -> None:
         invoice_quantity=None, ledger_nanousd=None, invoice_nanousd=5,
     )  # fmt: skip
     await Reconciliations(database).keep("openai", "a.csv", (date(2026, 11, 3), date(2026, 11, 4)), 1, [differs])
-    await Rollups(database).fold(time.time_ns() // 1000 + 3 * HOUR_US)
+    await Rollups(database).fold(time.time_ns() // 1000 + 27 * HOUR_US)
 
 
 async def settled(database: Database) -> Reservation:

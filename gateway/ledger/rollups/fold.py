@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.database import Database
 from gateway.ledger.rollups.changes import changes_since_marks, heads_of
-from gateway.ledger.rollups.reading import grouped
-from gateway.ledger.rollups.sources import HOUR_US, each_attempt, each_request, uncompiled
+from gateway.ledger.rollups.days import added_up, complete, replace, spoil, spoilt
+from gateway.ledger.rollups.sources import HOUR_US, each_attempt, each_request, grouped, uncompiled
 from gateway.ledger.rollups.tables import (
     ATTEMPT_DIMENSIONS,
     ATTEMPT_MEASURES,
@@ -79,6 +79,14 @@ class Rollups:
                 kept = {table: await _kept(connection, table, hour) for table in raw}
             if any(_comparable(raw[table]) != _comparable(kept[table]) for table in raw):
                 yield hour
+        async with self._database.read() as connection:
+            days = await complete(connection, 0, state.rolled_until_us, ())
+        for day in days:
+            async with self._database.read() as connection:
+                whole = await added_up(connection, day)
+                stored = {table: await _kept(connection, table, day) for table in whole}
+            if any(_comparable(map(_plain, whole[table])) != _comparable(stored[table]) for table in whole):
+                yield day
 
     async def _work(self, turn: "_Turn", until_us: int, *, rebuild: bool) -> Folded:
         async with self._database.read() as connection:
@@ -99,6 +107,7 @@ class Rollups:
         async for hour in self._hours(rolled, until_us):
             await self._roll(turn, hour, rolled_until_us=hour + HOUR_US)
             written += 1
+        await self._add_up_days(turn, max(until_us, state.rolled_until_us))
         finished = {"busy_until_us": 0, "rolled_until_us": max(until_us, state.rolled_until_us)}
         await self._write(turn, finished, marks=heads)
         return Folded(hours=written, complete=changes.complete or not state.rolled_until_us)
@@ -132,6 +141,16 @@ class Rollups:
             rows = await self._rows_of(connection, hour)
         await self._write(turn, {"busy_until_us": time.time_ns() // 1000 + _LEASE_US, **state}, hour=(hour, rows))
 
+    async def _add_up_days(self, turn: "_Turn", until_us: int) -> None:
+        async with self._database.read() as connection:
+            days = await spoilt(connection, until_us)
+        for day in days:
+            async with self._database.read() as connection:
+                await uncompiled(connection)
+                rows = await added_up(connection, day)
+            whole = {table: [_plain(row) for row in listed] for table, listed in rows.items()}
+            await self._write(turn, {"busy_until_us": time.time_ns() // 1000 + _LEASE_US}, day=(day, whole))
+
     async def _rows_of(self, connection: AsyncConnection, hour: int) -> dict[Table, Rows]:
         await uncompiled(connection)
         ranges, sqlite = [(hour, hour + HOUR_US)], self._database.is_sqlite
@@ -153,6 +172,7 @@ class Rollups:
         state: Mapping[str, int],
         *,
         hour: tuple[int, Mapping[Table, Rows]] | None = None,
+        day: tuple[int, dict[Table, Rows]] | None = None,
         marks: Mapping[int, int] | None = None,
     ) -> None:
         async with self._database.write() as connection:
@@ -160,7 +180,10 @@ class Rollups:
             moved = await connection.execute(update(rollup_state).where(mine).values(turn=turn.number + 1, **state))
             if moved.rowcount != 1:
                 raise Overtaken
+            if day is not None:
+                await replace(connection, *day)
             if hour is not None:
+                await spoil(connection, hour[0])
                 for table, rows in hour[1].items():
                     await connection.execute(delete(table).where(table.c.hour_us == hour[0]))
                     if rows:

@@ -5,14 +5,15 @@ Knows which part is read where. Knows no report.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Table, and_, func, select
+from sqlalchemy import ColumnElement, FromClause, Table, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.rollups.changes import changes_since_marks
-from gateway.ledger.rollups.sources import HOUR_US, Ranges, each_attempt, each_request, uncompiled
+from gateway.ledger.rollups.days import DAY_US, DAYS_OF, around, complete
+from gateway.ledger.rollups.sources import HOUR_US, Ranges, each_attempt, each_request, grouped, uncompiled, within
 from gateway.ledger.rollups.tables import attempt_rollups, request_rollups, rollup_state
 
 _MOST_LINKS = 5_000  # with more of them behind, raw rows are quicker
@@ -26,13 +27,14 @@ class Coverage:
     """Which part of a stretch is read from the rollups, and which from raw rows.
 
     rolled : from which hour on and before which, None where no hour is.   changed : hours within that are not.
-    lost_us : raw rows before it were dropped, of which only whole hours are known.
+    lost_us : raw rows before it were dropped, of which only whole hours are known.   days : that can be read whole.
     """
 
     rolled: tuple[int, int] | None
     changed: tuple[int, ...]
     raw: Ranges
     lost_us: int
+    days: tuple[int, ...] = ()
 
 
 async def coverage(connection: AsyncConnection, since_us: int | None, until_us: int | None) -> Coverage:
@@ -43,9 +45,12 @@ async def coverage(connection: AsyncConnection, since_us: int | None, until_us: 
     if state is None or not state.rolled_until_us:
         return Coverage(rolled=None, changed=(), raw=[(since, until_us)], lost_us=0)
     changes = await changes_since_marks(connection, before_us=state.rolled_until_us, most_links=_MOST_LINKS)
+    covered = cover(since, until_us, state.raw_since_us, frozenset(), state.raw_since_us)
     if changes.complete:
-        return cover(since, until_us, state.rolled_until_us, changes.hours, state.raw_since_us)
-    return cover(since, until_us, state.raw_since_us, frozenset(), state.raw_since_us)
+        covered = cover(since, until_us, state.rolled_until_us, changes.hours, state.raw_since_us)
+    if covered.rolled is None:
+        return covered
+    return replace(covered, days=await complete(connection, *covered.rolled, covered.changed))
 
 
 def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[int], lost_us: int = 0) -> Coverage:
@@ -65,13 +70,6 @@ def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[in
     if until is None or last < until:
         raw.append((last, until))
     return Coverage(rolled=(first, last), changed=stale, raw=raw, lost_us=lost_us)
-
-
-def grouped(source: FromClause, dimensions: Sequence[str], measures: Sequence[str]) -> Select[Any]:
-    """The measures of a source added up for each combination of the dimensions."""
-    columns = [source.c[name] for name in dimensions]
-    sums = [func.sum(source.c[name]).label(name) for name in measures]
-    return select(*columns, *sums).group_by(*columns)
 
 
 class Sums:
@@ -113,7 +111,11 @@ class Sums:
         found: dict[Key, dict[str, int | float]] = {}
         sources: list[tuple[FromClause, Sequence[Condition]]] = []
         if self._covered.rolled is not None:
-            sources.append((table, [*where, self._rolled]))
+            days = () if "hour_us" in dimensions else self._covered.days
+            sources.append((table, [*where, self._rolled(days)]))
+            if days:
+                whole = _merged(days)
+                sources.append((DAYS_OF[table], [*where, lambda source: within(source.c.hour_us, whole)]))
         if self._covered.raw:
             sources.append((raw, where))
         for source, conditions in sources:
@@ -122,13 +124,24 @@ class Sums:
                 _add(found.setdefault(tuple(row[: len(dimensions)]), {}), measures, row[len(dimensions) :])
         return found
 
-    def _rolled(self, source: FromClause) -> ColumnElement[bool]:
+    def _rolled(self, days: Sequence[int]) -> Condition:
+        """Rolled-up hours that are in none of the days."""
         assert self._covered.rolled is not None  # noqa: S101 - asked only then
-        first, last = self._covered.rolled
-        hour = source.c.hour_us
-        return and_(
-            hour >= first, hour < last, *([hour.not_in(self._covered.changed)] if self._covered.changed else [])
-        )
+        ranges, changed = around(*self._covered.rolled, days), self._covered.changed
+
+        def condition(source: FromClause) -> ColumnElement[bool]:
+            hour = source.c.hour_us
+            return and_(within(hour, ranges), *([hour.not_in(changed)] if changed else []))
+
+        return condition
+
+
+def _merged(days: Sequence[int]) -> Ranges:
+    """Days that follow each other as one range."""
+    first, last = days[0], days[-1] + DAY_US
+    gaps = around(first, last, days)
+    starts, ends = [first, *(until for _, until in gaps)], [*(since for since, _ in gaps), last]
+    return [(since, until) for since, until in zip(starts, ends, strict=True) if since is not None]
 
 
 def _tagged(tag: str | None) -> Condition:

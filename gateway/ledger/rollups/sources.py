@@ -6,7 +6,21 @@ Knows how an attempt's and a request's cost come about from their rows, correcti
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Subquery, and_, case, cast, false, func, literal, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Subquery,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +45,13 @@ def within(moment: ColumnElement[int], ranges: Ranges) -> ColumnElement[bool]:
     """Whether a moment lies in one of the ranges."""
     parts = [moment >= since if until is None else and_(moment >= since, moment < until) for since, until in ranges]
     return or_(*parts) if parts else false()
+
+
+def grouped(source: FromClause, dimensions: Sequence[str], measures: Sequence[str]) -> Select[Any]:
+    """The measures of a source added up for each combination of the dimensions."""
+    columns = [source.c[name] for name in dimensions]
+    sums = [func.sum(source.c[name]).label(name) for name in measures]
+    return select(*columns, *sums).group_by(*columns)
 
 
 def amount_now() -> ColumnElement[Any]:

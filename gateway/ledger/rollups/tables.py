@@ -1,10 +1,13 @@
 """The rollups' tables: what was spent and asked in each hour, by everything that reports group or filter by.
 
 A row with a ``tag_name`` is counted beside the rows without: one per tag of a request, so that sums by tag need no raw
-row. An hour's rows are only ever replaced together. Knows no query.
+row. An hour's rows are only ever replaced together, and so are those of a day, which are the sums of its hours'.
+Knows no query.
 """
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, String, Table
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table
 
 from gateway.database import metadata
 
@@ -33,50 +36,75 @@ REQUEST_MEASURES = (
 REQUEST_SQUARES = ("spent_squared", "reference_squared", "spent_by_reference")
 """Of the compared requests, in USD²: what an interval around their sums needs. Floating point, unlike all amounts."""
 
-attempt_rollups = Table(
-    "attempt_rollups",
-    metadata,
-    Column("tag_name", String(256), primary_key=True, comment="empty: all attempts, whatever their tags"),
-    Column("hour_us", BigInteger, primary_key=True, autoincrement=False, comment="in which they were opened"),
-    Column("seq", Integer, primary_key=True, autoincrement=False, comment="within the hour"),
-    Column("tag_value", _TAG, nullable=False),
-    Column("tenant_id", _ID, nullable=False),
-    Column("team_id", _ID),
-    Column("key_id", _ID),
-    Column("policy", _NAME),
-    Column("kind", _WORD, nullable=False),
-    Column("stage", Integer, nullable=False),
-    Column("model", _NAME, nullable=False),
-    Column("provider", _NAME),
-    Column("state", _WORD, comment="NULL: not settled"),
-    *(Column(name, BigInteger, nullable=False) for name in ATTEMPT_MEASURES),
-    Column("latency_s", Double, nullable=False),
-    Index(None, "hour_us"),
-    comment="Attempts by hour; amounts with every correction, unknown ones counted apart",
-    sqlite_with_rowid=False,
-)
 
-request_rollups = Table(
+def _attempts(name: str, hour: str, comment: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        *_key(hour, "empty: all attempts, whatever their tags"),
+        Column("kind", _WORD, nullable=False),
+        Column("stage", Integer, nullable=False),
+        Column("model", _NAME, nullable=False),
+        Column("provider", _NAME),
+        Column("state", _WORD, comment="NULL: not settled"),
+        *(Column(measure, BigInteger, nullable=False) for measure in ATTEMPT_MEASURES),
+        Column("latency_s", Double, nullable=False),
+        Index(None, "hour_us"),
+        comment=comment,
+        sqlite_with_rowid=False,
+    )
+
+
+def _requests(name: str, hour: str, comment: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        *_key(hour, "empty: all requests, whatever their tags"),
+        Column("status", _WORD, comment="NULL: under way"),
+        Column("cache_status", _WORD),
+        Column("answered_model", _NAME),
+        Column("reference_model", _NAME),
+        Column("reference_source", _WORD, comment="observed, shadow or modelled; NULL: nothing to compare with"),
+        *(Column(measure, BigInteger, nullable=False) for measure in REQUEST_MEASURES),
+        *(Column(measure, Double, nullable=False) for measure in REQUEST_SQUARES),
+        Index(None, "hour_us"),
+        comment=comment,
+        sqlite_with_rowid=False,
+    )
+
+
+def _key(hour: str, tag_name: str) -> list[Column[Any]]:
+    return [
+        Column("tag_name", String(256), primary_key=True, comment=tag_name),
+        Column("hour_us", BigInteger, primary_key=True, autoincrement=False, comment=hour),
+        Column("seq", Integer, primary_key=True, autoincrement=False, comment="within the hour"),
+        Column("tag_value", _TAG, nullable=False),
+        Column("tenant_id", _ID, nullable=False),
+        Column("team_id", _ID),
+        Column("key_id", _ID),
+        Column("policy", _NAME),
+    ]
+
+
+attempt_rollups = _attempts(
+    "attempt_rollups",
+    "in which they were opened",
+    "Attempts by hour; amounts with every correction, unknown ones counted apart",
+)
+request_rollups = _requests(
     "request_rollups",
+    "in which they came",
+    "Requests by hour, with all that was spent for them and what their reference model would have cost",
+)
+attempt_days = _attempts("attempt_days", "the first of the day", "attempt_rollups, added up by days of UTC")
+request_days = _requests("request_days", "the first of the day", "request_rollups, added up by days of UTC")
+
+rollup_days = Table(
+    "rollup_days",
     metadata,
-    Column("tag_name", String(256), primary_key=True, comment="empty: all requests, whatever their tags"),
-    Column("hour_us", BigInteger, primary_key=True, autoincrement=False, comment="in which they came"),
-    Column("seq", Integer, primary_key=True, autoincrement=False, comment="within the hour"),
-    Column("tag_value", _TAG, nullable=False),
-    Column("tenant_id", _ID, nullable=False),
-    Column("team_id", _ID),
-    Column("key_id", _ID),
-    Column("policy", _NAME),
-    Column("status", _WORD, comment="NULL: under way"),
-    Column("cache_status", _WORD),
-    Column("answered_model", _NAME),
-    Column("reference_model", _NAME),
-    Column("reference_source", _WORD, comment="observed, shadow or modelled; NULL: nothing to compare with"),
-    *(Column(name, BigInteger, nullable=False) for name in REQUEST_MEASURES),
-    *(Column(name, Double, nullable=False) for name in REQUEST_SQUARES),
-    Index(None, "hour_us"),
-    comment="Requests by hour, with all that was spent for them and what their reference model would have cost",
-    sqlite_with_rowid=False,
+    Column("day_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("complete", Boolean, nullable=False, comment="false: its hours have changed since it was added up"),
+    comment="Days that have hours",
 )
 
 rollup_marks = Table(

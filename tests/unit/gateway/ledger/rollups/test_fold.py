@@ -15,16 +15,17 @@ from gateway.ledger.reports import Reports, Span
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.reading import cover, coverage
 from gateway.ledger.rollups.sources import HOUR_US
-from gateway.ledger.rollups.tables import attempt_rollups, rollup_state
+from gateway.ledger.rollups.tables import attempt_days, attempt_rollups, rollup_state
 from gateway.ledger.savings import read_savings
 from gateway.ledger.store import LedgerStore
 from router.ids import new_id
 from scorer.answer import Usage
+from tests.benchmarks.traffic import START, load
 from tests.databases import ENGINES, fresh_database
 from tests.ledgers import a_ledger, a_record, an_attempt, an_opening, run_request
 
 TOLD = Usage(prompt_tokens=1000, completion_tokens=50)
-LATER = 3 * HOUR_US
+LATER = 27 * HOUR_US  # today is over then
 
 
 @pytest.fixture(params=ENGINES)
@@ -107,10 +108,30 @@ async def test_a_rebuild_mends_what_is_wrong_and_a_check_names_it(either: Databa
     before = await told(either)
     async with either.write() as connection:
         await connection.execute(update(attempt_rollups).values(spent_nanousd=1))
-    assert len([hour async for hour in Rollups(either).check()]) == 1
+    assert len([hour async for hour in Rollups(either).check()]) == 2  # the hour, and its day
     await Rollups(either).fold(now_us() + LATER, rebuild=True)
     assert [hour async for hour in Rollups(either).check()] == []
     assert await told(either) == before
+
+
+async def test_months_are_read_by_whole_days_and_hours_beside_them(either: Database) -> None:
+    await load(either, 2500, days=3)
+    start = int(START.timestamp()) * 1_000_000
+    spans = [Span(), Span(since=START + timedelta(hours=5, minutes=7), until=START + timedelta(hours=66))]
+    asked = [(by, span) for by in ("model", "tag:feature") for span in spans]
+    before = [await Reports(either).spend(by, span) for by, span in asked]
+    await Rollups(either).fold(start + 80 * HOUR_US)
+    async with either.read() as connection:
+        days = (await coverage(connection, *(start + n * HOUR_US for n in (5, 66)))).days
+    assert days == (start + 24 * HOUR_US,)
+    assert [await Reports(either).spend(by, span) for by, span in asked] == before
+    async with either.write() as connection:
+        await connection.execute(update(attempt_days).values(spent_nanousd=1))
+    assert await Reports(either).spend("model", spans[1]) != before[1]  # it is really days that are read
+    assert [day async for day in Rollups(either).check()] == [start + n * 24 * HOUR_US for n in range(3)]
+    await Rollups(either).fold(start + 80 * HOUR_US, rebuild=True)
+    assert [await Reports(either).spend(by, span) for by, span in asked] == before
+    assert [day async for day in Rollups(either).check()] == []
 
 
 async def test_one_works_at_a_time(database: Database) -> None:
