@@ -273,9 +273,11 @@ async def _compared(path: Path, account: Account, soaked: Soaked) -> Soaked:
 def _differences(attempt: str, row: Any, account: Account) -> list[str]:
     counts, amount = (row["prompt_tokens"], row["completion_tokens"]), row["amount_nanousd"]
     if attempt not in account.told:  # never reached the upstream: given up before, or while it was being sent
-        return (
-            [] if row["state"] == "cancelled" else [f"{attempt}: {row['state']}, and the upstream knows nothing of it"]
+        unheard = row["state"] == "cancelled" or (
+            row["state"] == "failed" and (not amount or row["usage_source"] == "estimated")
         )
+        told = f"{attempt}: {row['state']}, {row['error_kind']}, at {amount}, and the upstream knows nothing of it"
+        return [] if unheard else [told]
     if attempt in account.free:
         return [] if amount == 0 or row["state"] == "cancelled" else [f"{attempt}: costs {amount}, and was free"]
     usage = account.told[attempt]
