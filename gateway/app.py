@@ -19,6 +19,7 @@ from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions, Held
 from gateway.config.check import load_settings
 from gateway.config.settings import Settings
+from gateway.conversations import Conversations
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
@@ -74,6 +75,7 @@ class Gateway:
         Raises ConfigError where strategies, scorers, prices or logs do not fit the configuration.
         """
         self._settings, self._database = settings, Database(settings.database_url)
+        self._conversations = Conversations()
         self._serving = Serving(load_offer(settings, load_scorer))
         self._tenants = Tenants(settings, self._database)
         self._ledger = _ledger(settings, self._database, self._tenants)
@@ -168,6 +170,7 @@ class Gateway:
             telemetry=self._telemetry,
             timeout_s=offer.settings.server.request_timeout_s,
             once=once,
+            conversations=self._conversations,
             held=held,
         )
 

@@ -19,6 +19,7 @@ from gateway.auth import ANONYMOUS
 from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
 from gateway.capabilities import needs_of
+from gateway.conversations import Conversations, Hold
 from gateway.errors import NotCached
 from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.idempotency.once import Once
@@ -38,6 +39,9 @@ from router.pacing import under_pressure
 from router.trial import Opening
 
 Held = Callable[[], AbstractContextManager[object]]
+
+
+STICKY_TAG = "spillway.sticky"
 
 
 class Completions:
@@ -62,12 +66,14 @@ class Completions:
         telemetry: Telemetry,
         timeout_s: float,
         once: Once,
+        conversations: Conversations,
         held: Held = nullcontext,
     ) -> None:
         self._once, self._held = once, held
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
         self._timeout_s, self._gate = timeout_s, gate
+        self._conversations = conversations
         self._tariff = tariff
 
     async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
@@ -95,20 +101,28 @@ class Completions:
         named = self._policies.named(request.model, request.wishes)
         choice = self._policies.choose(named, request.body, request.wishes)
         must_be_open_to(caller, named, choice.policy)
+        choice, hold = self._held_at(request, caller, choice)
         async with self._gate.passing(caller, request.query.id, needs_of(request.body)) as passing:
             key = self._key(request, caller, choice)  # pressure comes and goes: it is no part of what is asked for
             choice = choice.streamed() if request.stream else choice
             if passing.pressure:
                 strategy = under_pressure(choice.strategy, passing.pressure)
                 choice = replace(choice, strategy=strategy, altered=(*choice.altered, "pressure"))
-            async with aclosing(self._passed(request, caller, choice, passing, key)) as events:
+            async with aclosing(self._passed(request, caller, choice, passing, key, hold)) as events:
                 async for event in events:
+                    if isinstance(event, Completion) and choice.sticky is not None:
+                        owner, tier = _owner(caller, choice), event.decision.tier or 1
+                        judged = event.decision.stop_reason in ("accepted", "last_stage", "best_seen")
+                        escalated = judged and tier > choice.tier(choice.strategy.stages[0].model)
+                        self._conversations.answered(
+                            owner, request.query.messages, tier, choice.sticky, hold, escalated=escalated
+                        )
                     yield event
 
     async def _passed(
-        self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, key: str | None
+        self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, key: str | None, hold: Hold | None
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
-        record = _record(request, caller, choice, passing)
+        record = _record(request, caller, choice, passing, hold)
         entry = None if key is None else await self._lookup(key, choice, request.wishes.cache)
         if entry is None and request.wishes.cache.only:
             raise NotCached("No answer to this request is kept, and no model was to be asked.")
@@ -130,6 +144,7 @@ class Completions:
             rates=passing.headers,
             certificate=choice.certificate,
             clamped=clamped,
+            sticky=None if hold is None else hold.tier,
             streaming=choice.streaming if request.stream and choice.policy is not None else None,
         )
         if entry is not None:
@@ -140,6 +155,17 @@ class Completions:
                 if isinstance(event, Completion) and key is not None and _may_keep(request, choice):
                     await self._keep(key, choice, event)
                 yield event
+
+    def _held_at(self, request: ChatRequest, caller: Caller, choice: Choice) -> tuple[Choice, Hold | None]:
+        """The choice without the tiers that the request's conversation has left behind, and where it stands."""
+        if choice.sticky is None:
+            return choice, None
+        hold = self._conversations.hold_of(_owner(caller, choice), request.query.messages)
+        kept = None if hold is None else choice.only(lambda model: choice.tier(model) >= hold.tier, "sticky")
+        if kept is None or kept is choice:  # nothing is held, or the client's own wish leaves no such tier
+            return choice, None
+        self._telemetry.stuck(choice.policy)
+        return kept, hold
 
     async def _answer(
         self, request: ChatRequest, choice: Choice, page: "_Page", draft: Decision
@@ -324,13 +350,19 @@ def _limit(request: ChatRequest, caller: Caller) -> tuple[int | None, tuple[str,
     return min(wished, allowed), (f"max_cost_usd={usd(allowed)}",) if wished > allowed else ()
 
 
-def _record(request: ChatRequest, caller: Caller, choice: Choice, passing: Passing) -> RequestRecord:
+def _owner(caller: Caller, choice: Choice) -> str:
+    """Whose conversations are alike: those of one tenant with one policy."""
+    return f"{caller.tenant_id}\n{choice.policy}"
+
+
+def _record(request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, hold: Hold | None) -> RequestRecord:
+    held = {} if hold is None else {STICKY_TAG: str(hold.tier)}
     return RequestRecord(
         decision_id=request.query.id,
         created=datetime.now(UTC),
         tenant_id=caller.tenant_id,
         team_id=caller.team_id,
-        tags={**request.wishes.tags, **request.wishes.told(), **passing.tags},
+        tags={**request.wishes.tags, **request.wishes.told(), **held, **passing.tags},
         key_id=None if caller is ANONYMOUS else caller.key_id,
         policy=choice.policy,
         requested_model=request.model,

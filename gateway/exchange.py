@@ -50,7 +50,7 @@ class Decision:
     pressure : how much budgets that run down lowered the thresholds.   rates : what the client is told of its rates.
     certificate : ``holds``, or ``void: `` and why, where the strategy has one.
     clamped : wishes of the client's that its key does not allow in full, as they hold.
-    streaming : the policy's mode, of streams.
+    streaming : the policy's mode, of streams.   sticky : the tier that it began at, its conversation having escalated.
     replayed : it was given before, to the same request, and cost nothing now.
     dropped : hints of the client's that the model which answers was not given, since nothing there can express them.
     """
@@ -75,6 +75,7 @@ class Decision:
     clamped: tuple[str, ...] = ()
     replayed: bool = False
     streaming: str | None = None
+    sticky: int | None = None
 
     @property
     def chat_id(self) -> str:

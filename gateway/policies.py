@@ -16,6 +16,7 @@ from gateway.config.identity import model_identity, verifiers_identity
 from gateway.config.models import hints_of
 from gateway.config.settings import PolicySettings, Settings
 from gateway.config.verifiers import gate_of
+from gateway.conversations import Sticky
 from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
 from gateway.wishes import NONE, Wishes
 from router.cascade import AnswerScorer, single
@@ -53,6 +54,7 @@ class Policy:
     gate: Gate | None = None
     verifiers: str = ""  # what tells its gate from another
     streaming: Streaming = "buffer"
+    sticky: Sticky | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,7 @@ class Choice:
     when_unaffordable: WhenUnaffordable = "best_answer"
     altered: tuple[str, ...] = ()
     streaming: Streaming = "buffer"
+    sticky: Sticky | None = None
     served: str = ""
     dropped: tuple[str, ...] = ()
 
@@ -243,6 +246,7 @@ class PolicyBook:
             when_unaffordable=policy.when_unaffordable,
             gate=policy.gate,
             streaming=policy.streaming,
+            sticky=policy.sticky,
             altered=(*altered, *(["verifiers"] if policy.gate is not None else [])),
             served=policy.verifiers,
         )
@@ -306,12 +310,20 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
                 gate=gate_of(settings, n, written),
                 verifiers=verifiers_identity(settings, written),
                 streaming=written.streaming,
+                sticky=None
+                if written.sticky is None
+                else Sticky(turns=written.sticky.turns, ttl_s=written.sticky.ttl_s),
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}
     identities = {model.name: model_identity(settings, model) for model in settings.models}
     default = settings.default.name if settings.default else None
     return PolicyBook(policies, default, models, fallbacks, identities)
+
+
+def _sticky(written: PolicySettings) -> Sticky | None:
+    told = written.sticky
+    return None if told is None else Sticky(turns=told.turns, ttl_s=told.ttl_s)
 
 
 def _plain(model: str) -> Choice:

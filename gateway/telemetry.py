@@ -48,6 +48,9 @@ class Telemetry:
         self._abstentions = self._counter(
             "spillway_abstentions", "Requests that no score could be given for, by reason", "policy", "reason"
         )
+        self._sticky = self._counter(
+            "spillway_sticky", "Requests that began at a higher tier, their conversation having escalated", "policy"
+        )
         self._cache = self._counter("spillway_cache_lookups", "Requests by cache status", "policy", "status")
         self._attempts = self._counter("spillway_attempts", "Upstream calls by how they ended", "model", "state")
         self._failures = self._counter("spillway_upstream_errors", "Failed upstream calls by error", "model", "error")
@@ -74,6 +77,10 @@ class Telemetry:
     def decided(self, policy: str | None, tier: int | None, stop_reason: str) -> None:
         """A request's end was decided. tier : 1-based, None if nobody answered."""
         self._decisions.labels(policy or "", "" if tier is None else str(tier), stop_reason).inc()
+
+    def stuck(self, policy: str | None) -> None:
+        """A request began where its conversation had escalated to."""
+        self._sticky.labels(policy or "").inc()
 
     def abstained(self, policy: str | None, reason: str) -> None:
         """The scorer abstained. reason : of router.outcome.Abstention."""

@@ -186,6 +186,13 @@ class VerifierSettings(Section):
     prompt: str | None = Field(default=None, min_length=1)  # judge
 
 
+class StickySettings(Section):
+    """For how long a conversation that escalated begins at the tier that answered it."""
+
+    turns: int = Field(default=10, ge=1, le=10_000)
+    ttl_s: Seconds = Field(default=3600.0, gt=0)
+
+
 class PolicySettings(Section):
     """How a request for ``cascade/<name>`` is answered. Without a strategy the safe model answers alone."""
 
@@ -197,6 +204,7 @@ class PolicySettings(Section):
     unlike_rate: float = Field(default=0.01, ge=0, lt=1)  # of traffic like the training log, doubted; 0: nothing is
     when_unaffordable: Literal["best_answer", "refuse"] = "best_answer"  # where a budget ends a cascade early
     streaming: Literal["buffer", "prefix", "final"] = "buffer"  # when a stream's first word may go out
+    sticky: StickySettings | None = None  # none: every turn of a conversation begins with the first tier
     verifiers: tuple[VerifierSettings, ...] = ()
     on_failed_verification: Literal["return", "refuse"] = "return"  # where every answer failed one
 

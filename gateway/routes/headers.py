@@ -50,6 +50,7 @@ def _known(decision: Decision) -> Iterator[tuple[str, str | int | float]]:
         "clamped": ", ".join(decision.clamped) or None,
         "certificate": decision.certificate,
         "streaming": decision.streaming,
+        "sticky": decision.sticky,
         "replayed": "true" if decision.replayed else None,
     }
     return ((name, value) for name, value in values.items() if value is not None)

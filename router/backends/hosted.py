@@ -55,6 +55,7 @@ _TRANSLATED = frozenset(
     }
 )
 _EMBEDDING = ("dimensions", "encoding_format")
+_OVERLOADED = 529  # Anthropic's word for busy
 _NEVER_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "ClientConnectorError", "ClientConnectorDNSError"})
 
 T = TypeVar("T")
@@ -192,6 +193,8 @@ class Hosted:
             "api_base": self._account.base_url,
             "extra_headers": self._account.headers or None,
             "extra_body": others or None,
+            # else every call with tools loads litellm's own proxy, which needs packages that nobody else does
+            "_skip_mcp_handler": True if call.body.get("tools") else None,
         }
         return {key: value for key, value in arguments.items() if value is not None}
 
@@ -216,6 +219,8 @@ class Hosted:
         names = {type(cause).__name__ for cause in causes}
         garbled = any(isinstance(cause, json.JSONDecodeError) for cause in causes)
         status = getattr(error, "status_code", None)
+        if any(getattr(cause, "status_code", None) == _OVERLOADED for cause in causes):  # litellm says 500 of it
+            status = _OVERLOADED
         said = redacted(str(error).partition("\n")[0], self._account.secrets)  # behind it come tracebacks and links
         if began or "MidStreamFallbackError" in names:
             kind = (

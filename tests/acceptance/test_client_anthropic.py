@@ -186,3 +186,15 @@ async def test_tokens_are_counted_and_models_listed(tmp_path: Path) -> None:
         listed = [model.id async for model in client(gateway).models.list()]
         assert listed == ["auto", "cascade/default", "large"]
         assert (await client(gateway).models.retrieve("large")).display_name == "large"
+
+
+async def test_a_live_stream_begins_with_about_the_prompts_tokens(tmp_path: Path) -> None:
+    async with BadUpstream() as upstream, serving(tmp_path, models(large=upstream.base_url), OBSERVING) as gateway:
+        upstream.will(answer("hello there"))
+        asked: Any = [{"role": "user", "content": "word " * 400}]
+        async with client(gateway).messages.stream(model="auto", max_tokens=9, messages=asked) as stream:
+            events = [event async for event in stream]
+            final = await stream.get_final_message()
+        start = next(event for event in events if event.type == "message_start")
+        assert 300 < start.message.usage.input_tokens < 700
+        assert final.usage.input_tokens == USAGE[0]

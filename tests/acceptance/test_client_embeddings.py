@@ -6,6 +6,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from tests.contract.backends.conftest import let_litellm_go
 from tests.gateway_server import OBSERVING, models, serving
 from tests.upstream import BadUpstream, raw, status, vectors
 
@@ -78,3 +79,34 @@ async def test_what_is_no_embedding_is_refused_or_fails_in_words(tmp_path: Path)
             upstream.will(status(400, "too long"))
             with pytest.raises(openai.BadRequestError, match="too long"):
                 await client.embeddings.create(model="embedder", input="a")
+
+
+async def test_embeddings_are_screened_as_everything_is(tmp_path: Path) -> None:
+    config = (
+        "models: [{name: vectors, backend: openai_compatible, serves: embeddings, base_url: 'http://127.0.0.1:9/v1'}]\n"
+    )
+    async with serving(tmp_path, config) as gateway:
+        for field in ({"api_base": "http://169.254.169.254"}, {"x": {"extra_headers": {"a": "b"}}}):
+            refused = await gateway.http.post("/v1/embeddings", json={"model": "vectors", "input": "a"} | field)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "parameter_not_allowed")
+
+
+async def test_a_hosted_model_makes_vectors(tmp_path: Path) -> None:
+    """Through litellm, counted and priced, in the encoding that was asked for."""
+    async with BadUpstream() as upstream:
+        upstream.will(vectors())
+        price = "price: {input_usd_per_mtok: 1, output_usd_per_mtok: 0}"
+        model = "{name: vectors, backend: hosted, serves: embeddings, upstream_model: openai/text-embedding-3-small,"
+        config = f"models: [{model} api_key: k, base_url: '{upstream.base_url}', {price}}}]\n"
+        async with serving(tmp_path, config) as gateway:
+            for encoding in ("float", "base64"):
+                body = {"model": "vectors", "input": ["a", "b"], "encoding_format": encoding, "dimensions": 3}
+                found = await gateway.http.post("/v1/embeddings", json=body)
+                assert found.status_code == 200, found.text
+                data = found.json()["data"]
+                assert [entry["index"] for entry in data] == [0, 1]
+                assert isinstance(data[0]["embedding"], str if encoding == "base64" else list)
+                assert found.json()["usage"]["prompt_tokens"] == 8
+                assert found.headers["x-spillway-cost-usd"] == "0.000008"
+            assert upstream.asked[0].body["dimensions"] == 3
+        await let_litellm_go()

@@ -21,13 +21,15 @@ _PING = event({"type": "ping"}, "ping")
 class MessageWriter:
     """message_start, then each block started, said and stopped, then message_delta with the counts and message_stop.
 
-    The first event waits for the first word, since only then may it be known what the prompt counted.
+    The first event waits for the first word, since only then may it be known what the prompt counted. Where it is not,
+    an estimate is told, and the count in message_delta.
     """
 
     keep_alive = _PING
 
-    def __init__(self, stop_sequences: Sequence[str]) -> None:
-        self._stop_sequences = stop_sequences
+    def __init__(self, stop_sequences: Sequence[str], prompt_tokens: int = 0) -> None:
+        """prompt_tokens : about how many; told where a stream begins before its upstream has counted."""
+        self._stop_sequences, self._about = stop_sequences, prompt_tokens
         self._segmenter = Segmenter()
         self._frame: dict[str, Any] = {}
         self._announcement: dict[str, Any] = {}
@@ -66,7 +68,7 @@ class MessageWriter:
         if self._started:
             return b""
         self._started = True
-        counted = usage_of(usage) | {"output_tokens": 0}
+        counted = usage_of(usage or Usage(prompt_tokens=self._about, completion_tokens=0)) | {"output_tokens": 0}
         message = self._frame | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": counted}
         return _named({"type": "message_start", "message": message | self._announcement}) + _PING
 

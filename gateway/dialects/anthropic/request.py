@@ -7,6 +7,7 @@ what would change the answer's meaning is refused by name; fields that are unkno
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.capabilities import prompt_tokens
 from gateway.dialects.anthropic.answer import render
 from gateway.dialects.anthropic.blocks import Reader
 from gateway.dialects.anthropic.events import MessageWriter
@@ -76,7 +77,11 @@ def parse(raw: bytes, decision_id: str) -> Asked:
         dropped=dropped,
     )
     stops = tuple(body.get("stop_sequences") or ())
-    return Asked(request=request, render=lambda done: render(done, stops), writer=lambda: MessageWriter(stops))
+    return Asked(
+        request=request,
+        render=lambda done: render(done, stops),
+        writer=lambda: MessageWriter(stops, prompt_tokens(chat)),
+    )
 
 
 MESSAGES = Dialect(path=PATH, parse=parse, id_headers=("request-id",))
