@@ -18,6 +18,7 @@ from gateway.auth import Authenticator
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions, Held
 from gateway.config.check import load_settings
+from gateway.config.prices import gpu_bills
 from gateway.config.settings import Settings
 from gateway.conversations import Conversations
 from gateway.dashboard.session import Sessions
@@ -25,6 +26,7 @@ from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from gateway.idempotency.once import Once, OnceRules
 from gateway.idempotency.store import OnceStore
+from gateway.ledger.idle import IdleBooks
 from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
@@ -141,6 +143,8 @@ class Gateway:
             await ledger.start()
             stack.push_async_callback(ledger.stop)
             await stack.enter_async_context(RollupKeeper(database, self._settings.ledger.rollup_every_s).running())
+            idle = IdleBooks(database, lambda: gpu_bills(self._serving.offer.settings))
+            await stack.enter_async_context(idle.running())
             once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
             completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
             await stack.enter_async_context(self._serving.opened(completions))

@@ -6,6 +6,7 @@ Knows which source comes first. Knows no rate itself; a model that no source pri
 from collections.abc import Iterable
 from dataclasses import replace
 
+from gateway.config.models import providers
 from gateway.config.settings import ModelSettings, Settings
 from router.backends.hosted_catalog import known_price
 from router.errors import PriceError
@@ -53,6 +54,17 @@ def names_in_lists(model: ModelSettings) -> tuple[str, ...]:
     """Under which names a price list may have a model: its provider's first."""
     own = [name for name in (model.name, model.upstream_model, model.recorded_model) if name]
     return (*(f"{model.provider}/{name}" for name in own if model.provider), *own)
+
+
+def gpu_bills(settings: Settings) -> dict[str, int]:
+    """By provider, what its self-hosted capacity costs in an hour, in nano-USD."""
+    bills: dict[str, int] = {}
+    billed = providers(settings)
+    for model in settings.models:
+        if model.gpu_usd_per_hour is not None and model.name in billed:
+            hourly = int((model.gpu_usd_per_hour * 1_000_000_000).to_integral_value())
+            bills[billed[model.name]] = bills.get(billed[model.name], 0) + hourly
+    return bills
 
 
 def _here(price: Price, model: ModelSettings) -> Price:

@@ -147,6 +147,7 @@ class ModelSettings(Section):
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
     provider: str | None = Field(default=None, min_length=1, max_length=256)  # whose bill it comes on
+    gpu_usd_per_hour: Rate | None = None  # of a self-hosted pool, whose provider is its own
     tokenizer: str | None = Field(default=None, min_length=1)  # an encoding of OpenAI's, or a tokenizer.json
     region: str = Field(default="", max_length=64)  # where it is served, where prices differ by it
     upstream_model: str | None = Field(default=None, min_length=1)  # the provider's own name; default: ``name``

@@ -62,16 +62,17 @@ def of_correction(corrected_us: int, correction: Correction) -> Iterator[Posting
     )
 
 
-def of_idle(subject_id: str, posted_us: int, amount_nanousd: int, provider: str) -> Posting:
-    """Capacity that was paid for and served nobody."""
+def of_idle(subject_id: str, seq: int, posted_us: int, amount_nanousd: int, provider: str) -> Posting:
+    """Capacity that was paid for and served nobody; negative where more was charged than it cost."""
+    by_use = amount_nanousd < 0
     return Posting(
         subject_id=subject_id,
         event="allocate",
-        seq=0,
+        seq=seq,
         posted_us=posted_us,
-        debit="gpu_idle",
-        credit="provider",
-        amount_nanousd=amount_nanousd,
+        debit="provider" if by_use else "gpu_idle",
+        credit="gpu_idle" if by_use else "provider",
+        amount_nanousd=abs(amount_nanousd),
         tenant_id=None,
         provider=provider,
     )
