@@ -59,13 +59,17 @@ def excess_calibration_error(
     Even perfect probabilities show a gap in finite bins; only what goes beyond it is the scorer's own.
     units : (n,) which answer a score is of; scores of one answer in several contexts share its one label.
     """
+    own = expected_calibration_error(p, y, bins)
     random = np.random.default_rng(seed)
     unit = np.arange(len(p)) if units is None else np.unique(units, return_inverse=True)[1]
+    order = np.argsort(p, kind="stable")
+    sorted_p, sorted_unit = p[order], unit[order]
+    starts = [int(part[0]) for part in np.array_split(np.arange(len(p)), bins)]
     perfect = [
-        expected_calibration_error(p, (random.random(int(unit.max()) + 1)[unit] < p).astype(np.float64), bins)
+        np.abs(np.add.reduceat(sorted_p - (random.random(int(unit.max()) + 1)[sorted_unit] < sorted_p), starts)).sum()
         for _ in range(_SIMULATIONS)
     ]
-    return expected_calibration_error(p, y, bins) - float(np.mean(perfect))
+    return own - float(np.mean(perfect)) / len(p)
 
 
 def measures(p: Floats, y: Floats, units: NDArray[np.int64] | None = None, *, seed: int = 0) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from router.benchmark.nested import OURS, Part
 from router.optimize.bootstrap import interval
 from scorer.evaluation import excess_calibration_error, expected_calibration_error
 
-_RESAMPLED = 40
+_RESAMPLED = 60
 
 
 def report_of(parts: Sequence[Part], *, seed: int) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def report_of(parts: Sequence[Part], *, seed: int) -> dict[str, Any]:
             for level in levels()
         },
         "areas": areas(held, names, OURS, seed=seed),
-        "calibration": {one: _calibration([p for p in parts if p.dataset == one], seed) for one in sets},
+        "calibration": {one: calibration([p for p in parts if p.dataset == one], seed) for one in sets},
     }
 
 
@@ -70,8 +70,13 @@ def _oracle_cost(part: Part) -> Any:
     return np.where(quality == quality.max(axis=0), cost, np.inf).min(axis=0)
 
 
-def _calibration(parts: Sequence[Part], seed: int) -> dict[str, Any]:
-    """Of beliefs in single answers of the candidate models; intervals resample queries."""
+def calibration(parts: Sequence[Part], seed: int) -> dict[str, Any]:
+    """Of beliefs in single answers of the candidate models.
+
+    Intervals resample queries, and of every draw the same answers are given to the perfect scorer: an answer that was
+    drawn twice has one label there too. A gap being an absolute value, chance on top of chance adds less than chance
+    alone; so draws tell the interval's width, and it is laid around the value found.
+    """
     believed = np.concatenate([part.believed.ravel() for part in parts])
     labels = np.concatenate([part.labels.ravel() for part in parts])
     query = np.concatenate([np.tile(np.arange(part.believed.shape[1]), len(part.believed)) for part in parts])
@@ -84,11 +89,10 @@ def _calibration(parts: Sequence[Part], seed: int) -> dict[str, Any]:
     for _ in range(_RESAMPLED):
         picks = random.integers(0, units.max() + 1, units.max() + 1)
         rows = np.concatenate([members[starts[pick] : starts[pick + 1]] for pick in picks])
-        drawn.append(excess_calibration_error(believed[rows], labels[rows], seed=seed))
+        drawn.append(excess_calibration_error(believed[rows], labels[rows], rows, seed=seed))
+    value = excess_calibration_error(believed, labels, seed=seed)
+    spread = np.array(drawn) - np.mean(drawn)
     return {
         "ece": expected_calibration_error(believed, labels),
-        "excess": {
-            "value": excess_calibration_error(believed, labels, seed=seed),
-            "ci95": list(interval(np.array(drawn))),
-        },
+        "excess": {"value": value, "ci95": list(interval(value + spread))},
     }
