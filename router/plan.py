@@ -3,15 +3,21 @@
 Knows beliefs, costs and the arithmetic between them, for one query or many at once. Knows no scorer, no call and no
 table: whoever carries a plan out, live or in a replay, hands it what is believed.
 
-A state is the set of models that were asked. In a state, asking model m is worth what the best end from there is
-expected to bring above stopping now, less m's own price. What it brings is a fitted polynomial of a few numbers that
-are known at the time (``FEATURES``): optimal stopping by regression (Longstaff and Schwartz, "Valuing American options
-by simulation", Review of Financial Studies 2001), on calibrated beliefs. How it is fitted: ``optimize.continuation``.
+A state is the set of models that were asked. From a state, every set of further models is weighed: how much better the
+answer that would be returned then is expected to be, less what they cost. The cheapest of the best set is asked, and
+then everything is weighed anew; it stops where no set is worth its price. What a set brings is a weighted sum of a few
+numbers that are known at the time (``FEATURES``), the expected largest belief among them (the supermodels of Dekoninck,
+Baader and Vechev, "A unified approach to routing and cascading for LLMs", ICML 2025). How weights are fitted:
+``optimize.lookahead``.
 """
 
+import functools
+import itertools
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any, Self
 
 import numpy as np
@@ -25,25 +31,32 @@ Floats = NDArray[np.float64]
 State = tuple[int, ...]
 """The models that were asked, ascending by their place in the plan."""
 
-FEATURES = ("one", "seen", "seen²", "next", "next·seen", "next²", "price", "price·seen")
-"""seen: belief in the best answer so far; next: that the model's answer would be good; price: the reference's, in
-quality."""
+FEATURES = (
+    *("one", "seen", "seen²", "best", "best·seen", "best²", "mean", "mean·seen"),
+    *("lookahead", "lookahead·seen", "worst", "agreeing", "agreeing·seen"),
+)
+"""seen, worst: belief in the best and the worst answer so far; agreeing: share of the answers that are believed in as
+much as the best; best, mean: of what is believed of the models that may be asked; lookahead: how far the largest belief
+is expected to rise, were each to move by its model's spread, independently."""
 
 _NANO_PER_USD = 1e9
 _CHARS_PER_TOKEN = 4.0  # a rough measure is enough: it weighs one model's price against another's
 _TOKENS_PER_MESSAGE = 4.0
+_DRAWS = 16
+_EQUAL = 1e-6  # answers that conclude the same share one belief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How one query is answered.
 
-    models : all that may be asked, the cheapest first.   reference : the one whose price scales what is to come.
+    models : all that may be asked, the cheapest first.   reference : what savings are counted against.
     exchange : lambda, the quality that one US dollar must bring; the higher, the sooner it stops.
     rates : US dollars per million input and output tokens, by model, as of when the plan was made.
     depth : calls at most.
-    values : by state and next model the weights of ``FEATURES``. What is absent is never asked; if it is empty one
-        model is asked, the one with the best belief for its price.
+    spread : by model, how far the belief in its answer moves when it is asked (a standard deviation).
+    values : by state and set of further models the weights of ``FEATURES``. What is absent is never asked; if it is
+        empty one model is asked, the one with the best belief for its price.
     floor : before the reference was asked, an answer is returned only if it is believed in at least so much. 0 leaves
         the plan as it was fitted; certificates are earned by raising it.
     """
@@ -53,7 +66,8 @@ class Plan:
     exchange: float
     rates: tuple[tuple[float, float], ...]
     depth: int
-    values: Mapping[State, Mapping[int, tuple[float, ...]]]
+    spread: tuple[float, ...]
+    values: Mapping[State, Mapping[State, tuple[float, ...]]]
     floor: float = 0.0
 
     def __post_init__(self) -> None:
@@ -63,6 +77,8 @@ class Plan:
             raise StrategyError(f"plan.reference: {self.reference!r} is none of plan.models")
         if len(self.rates) != len(self.models) or any(rate < 0 for pair in self.rates for rate in pair):
             raise StrategyError("plan.rates: must be two rates of at least 0 for each of plan.models")
+        if len(self.spread) != len(self.models) or not all(0 <= spread < np.inf for spread in self.spread):
+            raise StrategyError("plan.spread: must be a number of at least 0 for each of plan.models")
         if not 0 <= self.exchange < np.inf:
             raise StrategyError(f"plan.exchange: must be at least 0, not {self.exchange:g}")
         if not 1 <= self.depth <= len(self.models):
@@ -78,20 +94,44 @@ class Plan:
         """(n, k) expected nano-USD of one call from (n,) prompt and (n, k) expected completion tokens."""
         return costs(self.rates, prompt_tokens, completion_tokens)
 
-    def gains(self, state: State, beliefs: Floats, costs_nanousd: Floats) -> Floats:
-        """(n, k) what asking each model is expected to bring in quality, its own price not yet taken off.
+    def worth(self, state: State, beliefs: Floats) -> Floats:
+        """(n, sets) what asking each set of further models is expected to bring in quality, their prices not taken off.
 
         beliefs : (n, k) P(good), of those asked of their answer, of the others of the one they would give.
-        Minus infinity for what is never asked in this state.
+        No exchange rate matters to it. The sets are those of ``values`` in this state, in their order.
+        """
+        sets = self.values.get(state, {})
+        columns = features(state, tuple(sets), beliefs, self.spread)
+        found = [value(weights, x) for weights, x in zip(sets.values(), columns, strict=True)]
+        return np.stack(found, axis=1) if found else np.empty((len(beliefs), 0))
+
+    def gains(
+        self,
+        state: State,
+        beliefs: Floats,
+        costs_nanousd: Floats,
+        able: Sequence[bool] | None = None,
+        worth: Floats | None = None,
+    ) -> Floats:
+        """(n, k) what asking each model is expected to bring in quality, its own price not yet taken off.
+
+        It is that of the best set in which the model is the cheapest, less the others' prices. Minus infinity for what
+        is never asked in this state.   able, worth : see ``choose``.
         """
         gains = np.full(beliefs.shape, -np.inf)
         if len(state) >= self.depth:
             return gains
         if not self.values:
             return beliefs if not state else gains
-        price = self.prices(costs_nanousd)[:, self.models.index(self.reference)]
-        for model, weights in self.values.get(state, {}).items():
-            gains[:, model] = value(weights, features(state, model, beliefs, price))
+        prices = self.prices(costs_nanousd)
+        found = self.worth(state, beliefs) if worth is None else worth
+        for at, more in enumerate(self.values.get(state, {})):
+            if able is not None and not all(able[model] for model in more):
+                continue
+            later = found[:, at].copy()
+            for model in more[1:]:
+                later -= prices[:, model]
+            gains[:, more[0]] = np.maximum(gains[:, more[0]], later)
         return gains
 
     def prices(self, costs_nanousd: Floats) -> Floats:
@@ -99,15 +139,21 @@ class Plan:
         return costs_nanousd * (self.exchange / _NANO_PER_USD)
 
     def choose(
-        self, state: State, beliefs: Floats, costs_nanousd: Floats, able: Sequence[bool] | None = None
+        self,
+        state: State,
+        beliefs: Floats,
+        costs_nanousd: Floats,
+        able: Sequence[bool] | None = None,
+        worth: Floats | None = None,
     ) -> NDArray[np.intp]:
         """(n,) the model to ask next, −1 to stop and return the answer believed in most.
 
         able : which models can be asked at all (default: every one); those asked before never are.
+        worth : what ``worth`` says of this state and these beliefs, where it is known already.
         """
-        advantages = self.gains(state, beliefs, costs_nanousd) - self.prices(costs_nanousd)
         may = np.ones(len(self.models), dtype=bool) if able is None else np.asarray(able, dtype=bool).copy()
         may[list(state)] = False
+        advantages = self.gains(state, beliefs, costs_nanousd, may.tolist(), worth) - self.prices(costs_nanousd)
         advantages[:, ~may] = -np.inf
         chosen = advantages.argmax(axis=1)
         best = advantages[np.arange(len(beliefs)), chosen]
@@ -124,9 +170,9 @@ class Plan:
     def to_document(self) -> dict[str, Any]:
         """Plain JSON values. The weights are one text, so that a file stays readable."""
         weights = [
-            [" ".join(map(str, state)), model, list(weights)]
-            for state, nexts in sorted(self.values.items())
-            for model, weights in sorted(nexts.items())
+            [" ".join(map(str, state)), " ".join(map(str, more)), list(weights)]
+            for state, sets in self.values.items()
+            for more, weights in sets.items()
         ]
         return {
             "models": list(self.models),
@@ -135,6 +181,7 @@ class Plan:
             "rates_usd_per_mtok": [list(pair) for pair in self.rates],
             "depth": self.depth,
             "floor": self.floor,
+            "spread": list(self.spread),
             "features": list(FEATURES),
             "values": json.dumps(weights, separators=(",", ":")),
         }
@@ -157,6 +204,7 @@ class Plan:
             ),
             depth=fields.take("depth", int),
             floor=fields.take("floor", float),
+            spread=_numbers(fields.take("spread", list), len(models), "plan.spread"),
             values=_values(fields.take("values", str), len(models)),
         )
         fields.done()
@@ -175,11 +223,60 @@ def prompt_tokens(query: Query) -> float:
     return sum(_TOKENS_PER_MESSAGE + len(text) / _CHARS_PER_TOKEN for text in texts)
 
 
-def features(state: State, model: int, beliefs: Floats, price: Floats) -> Floats:
-    """(len(FEATURES), n) what asking ``model`` next is valued by."""
-    seen = beliefs[:, list(state)].max(axis=1) if state else np.zeros(len(beliefs))
-    after = beliefs[:, model]
-    return np.stack([np.ones(len(beliefs)), seen, seen * seen, after, after * seen, after * after, price, price * seen])
+def features(state: State, sets: Sequence[State], beliefs: Floats, spread: Sequence[float]) -> list[Floats]:
+    """For each set of further models (len(FEATURES), n) what it is valued by."""
+    n = len(beliefs)
+    nothing = np.zeros(n)
+    asked = beliefs[:, list(state)]
+    seen, worst = (asked.max(axis=1), asked.min(axis=1)) if state else (nothing, nothing)
+    agreeing = (asked >= seen[:, None] - _EQUAL).sum(axis=1) / len(state) if state else nothing
+    rising = lookahead(state, sets, beliefs, spread)
+    known = (worst, agreeing, agreeing * seen)
+    one, seen_squared = np.ones(n), seen * seen
+    found = []
+    for more, rise in zip(sets, rising, strict=True):
+        best, mean = beliefs[:, more[0]], beliefs[:, more[0]]
+        for model in more[1:]:
+            best, mean = np.maximum(best, beliefs[:, model]), mean + beliefs[:, model]
+        mean = mean / len(more)
+        columns = (one, seen, seen_squared, best, best * seen, best * best, mean, mean * seen, rise, rise * seen)
+        found.append(np.stack([*columns, *known]))
+    return found
+
+
+def lookahead(state: State, sets: Sequence[State], beliefs: Floats, spread: Sequence[float]) -> list[Floats]:
+    """For each set of further models (n,) how far the largest belief is expected to rise once they are asked."""
+    noise = _noise(beliefs.shape[1])
+    seen = beliefs[:, list(state)].max(axis=1) if state else np.full(len(beliefs), -np.inf)
+    base = seen if state else np.zeros(len(beliefs))
+    known: dict[State, Floats] = {(): np.repeat(seen[:, None], _DRAWS, axis=1)}
+    found = []
+    for more in sets:
+        for size in range(1, len(more) + 1):
+            if more[:size] not in known:
+                last = more[size - 1]
+                moved = beliefs[:, [last]] + spread[last] * noise[last]
+                known[more[:size]] = np.maximum(known[more[: size - 1]], moved)
+        found.append(np.asarray(known[more].mean(axis=1) - base))
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _noise(k: int) -> Floats:
+    """(k, draws) the same standard normal quantiles for each model, in an order of its own, the same everywhere."""
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / _DRAWS) for i in range(_DRAWS)]
+    rows = []
+    for model in range(k):
+        chance = random.Random(model)
+        keys = [chance.random() for _ in quantiles]
+        rows.append([quantiles[i] for i in sorted(range(_DRAWS), key=keys.__getitem__)])
+    return np.array(rows)
+
+
+def further(state: State, k: int, depth: int) -> list[State]:
+    """All sets of models that may be asked after a state, the smallest first."""
+    rest = [model for model in range(k) if model not in state]
+    return [more for size in range(1, depth - len(state) + 1) for more in itertools.combinations(rest, size)]
 
 
 def value(weights: Sequence[float], x: Floats) -> Floats:
@@ -190,18 +287,25 @@ def value(weights: Sequence[float], x: Floats) -> Floats:
     return total
 
 
-def _values(text: str, n_models: int) -> dict[State, dict[int, tuple[float, ...]]]:
+def _values(text: str, n_models: int) -> dict[State, dict[State, tuple[float, ...]]]:
     try:
-        rows = [(tuple(map(int, state.split())), int(model), weights) for state, model, weights in json.loads(text)]
+        rows = [(_state(state), _state(more), weights) for state, more, weights in json.loads(text)]
     except (ValueError, TypeError, AttributeError) as error:
-        raise StrategyError("plan.values: must be a JSON list of [state, model, weights]") from error
-    values: dict[State, dict[int, tuple[float, ...]]] = {}
-    for state, model, weights in rows:
-        known = all(0 <= place < n_models for place in (*state, model))
-        if not known or sorted(set(state)) != list(state) or model in state:
-            raise StrategyError(f"plan.values: {list(state)}, {model} is no state and next model of this plan")
-        values.setdefault(state, {})[model] = _numbers(weights, len(FEATURES), "plan.values")
+        raise StrategyError("plan.values: must be a JSON list of [state, further models, weights]") from error
+    values: dict[State, dict[State, tuple[float, ...]]] = {}
+    for state, more, weights in rows:
+        known = all(0 <= place < n_models for place in (*state, *more))
+        ordered = sorted(set(state)) == list(state) and sorted(set(more)) == list(more)
+        if not known or not ordered or not more or set(more) & set(state):
+            raise StrategyError(
+                f"plan.values: {list(state)}, {list(more)} are no state and further models of this plan"
+            )
+        values.setdefault(state, {})[more] = _numbers(weights, len(FEATURES), "plan.values")
     return values
+
+
+def _state(text: str) -> State:
+    return tuple(map(int, text.split()))
 
 
 def _numbers(values: object, size: int, where: str) -> Any:

@@ -57,7 +57,7 @@ class Course:
         state = tuple(place for place, model in enumerate(models) if model in answered)
         able = [model in self.able for model in models]
         chosen = int(self.plan.choose(state, beliefs, costs, able)[0])
-        gains = self.plan.gains(state, beliefs, costs)[0]
+        gains = self.plan.gains(state, beliefs, costs, able)[0]
         step = Step(
             asked=tuple(models[place] for place in state),
             beliefs=dict(zip(models, beliefs[0].tolist(), strict=True)),

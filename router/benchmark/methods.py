@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.optimize.carried import follow
-from router.optimize.continuation import DEPTH, LABEL_SHARE, plan_on
 from router.optimize.folding import folds
+from router.optimize.lookahead import DEPTH, LABEL_SHARE, TRUST, at_exchange, plan_on
 from router.optimize.search import models_worth_trying
 from router.optimize.table import ScoreTable
+from router.plan import Plan, State
 
 Floats = NDArray[np.float64]
 
@@ -82,22 +83,33 @@ def stacked(runs: Sequence[tuple[Floats, Floats, Floats]]) -> Runs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """Following a plan fitted on ``table`` at an exchange rate relative to the reference's mean cost there."""
+    """A plan, fitted on ``table``, at every exchange rate."""
 
+    plan: Plan
     table: ScoreTable
-    models: tuple[int, ...]
-    exchange: float
-    depth: int
-    label_share: float
     best_seen: bool
     cost_aware: bool
 
-    def run(self, table: ScoreTable) -> tuple[Floats, Floats, Floats]:
-        rate = self.exchange / self.table.cost_nanousd[:, self.table.reference()].mean() * 1e9
-        own, other = (t if self.cost_aware else with_mean_costs(t, self.table) for t in (self.table, table))
-        plan = plan_on(own, self.models, rate, depth=self.depth, label_share=self.label_share)
-        carried = follow(other, plan, best_seen=self.best_seen)
-        return carried.quality, carried.cost_nanousd.astype(np.float64), carried.score
+    def answer(self, table: ScoreTable) -> Runs:
+        other = table if self.cost_aware else with_mean_costs(table, self.table)
+        memory: dict[State, Floats] = {}
+        runs = []
+        for exchange in EXCHANGES.tolist():
+            plan = at_exchange(self.plan, self.table, exchange)
+            carried = follow(other, plan, best_seen=self.best_seen, memory=memory)
+            runs.append((carried.quality, carried.cost_nanousd.astype(np.float64), carried.score))
+        return stacked(runs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFit:
+    """A plan, and what others like it brought on the folds that they were fitted without."""
+
+    tried: Runs
+    planned: Planned
+
+    def answer(self, table: ScoreTable) -> Runs:
+        return self.planned.answer(table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +117,13 @@ class CascadeRoute:
     """Spillway's ``cascade_route``. The switches are for ablations.
 
     best_seen : return the best answer seen, else the last.   cost_aware : go by what this query's calls are expected to
-    cost, else by mean costs.   label_share : see ``optimize.continuation``.
+    cost, else by mean costs.   label_share, trust : see ``optimize.lookahead``.
     """
 
     name: str = "cascade_route"
     depth: int = DEPTH
     label_share: float = LABEL_SHARE
+    trust: float = TRUST
     best_seen: bool = True
     cost_aware: bool = True
 
@@ -119,27 +132,16 @@ class CascadeRoute:
         quality, cost, belief = (np.empty((len(EXCHANGES), table.n)) for _ in range(3))
         for part in np.unique(parts):
             inside, outside = (table.take(np.flatnonzero(mask)) for mask in (parts == part, parts != part))
-            for row, setting in enumerate(self._settings(outside)):
-                runs = setting.run(inside)
-                for kept, values in zip((quality, cost, belief), runs, strict=True):
-                    kept[row, parts == part] = values
+            runs = self._planned(outside).answer(inside)
+            quality[:, parts == part], cost[:, parts == part] = runs.quality, runs.cost
+            belief[:, parts == part] = runs.belief
         tried = Runs(quality=quality, cost=cost, belief=belief)
-        return Answered(tried=tried, settings=self._settings(table))
+        return PlannedFit(tried=tried, planned=self._planned(table))
 
-    def _settings(self, table: ScoreTable) -> Sequence[Setting]:
+    def _planned(self, table: ScoreTable) -> Planned:
         models = models_worth_trying(table, MODELS)
-        return [
-            Planned(
-                table=table,
-                models=models,
-                exchange=float(exchange),
-                depth=self.depth,
-                label_share=self.label_share,
-                best_seen=self.best_seen,
-                cost_aware=self.cost_aware,
-            )
-            for exchange in EXCHANGES
-        ]
+        plan = plan_on(table, models, depth=self.depth, label_share=self.label_share, trust=self.trust)
+        return Planned(plan=plan, table=table, best_seen=self.best_seen, cost_aware=self.cost_aware)
 
 
 def with_mean_costs(table: ScoreTable, fitted_on: ScoreTable) -> ScoreTable:

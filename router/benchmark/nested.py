@@ -30,6 +30,8 @@ ABLATIONS: tuple[Method, ...] = (
     CascadeRoute(name="mean costs, not this query's", cost_aware=False),
     CascadeRoute(name="beliefs only, no labels", label_share=0.0),
     CascadeRoute(name="labels only, no beliefs", label_share=1.0),
+    CascadeRoute(name="E[largest belief], nothing fitted", trust=0.0),
+    CascadeRoute(name="E[gain of the selected answer], all fitted", trust=1.0),
     CascadeRoute(name="at most 2 calls", depth=2),
     CascadeRoute(name="at most 3 calls", depth=3),
 )

@@ -12,7 +12,7 @@ from router.errors import StrategyError
 from router.optimize.columns import columns
 from router.optimize.simulate import Chain, play
 from router.optimize.table import ScoreTable
-from router.plan import Plan, State
+from router.plan import Floats, Plan, State
 from router.strategy import Strategy
 
 
@@ -52,10 +52,21 @@ def carry_out(table: ScoreTable, strategy: Strategy) -> Carried:
     )
 
 
-def follow(table: ScoreTable, plan: Plan, chain: Chain | None = None, *, best_seen: bool = True) -> Carried:
-    """Follow a plan. chain : the plan's models in the table. best_seen : return the best answer, else the last one."""
+def follow(
+    table: ScoreTable,
+    plan: Plan,
+    chain: Chain | None = None,
+    *,
+    best_seen: bool = True,
+    memory: dict[State, Floats] | None = None,
+) -> Carried:
+    """Follow a plan. chain : the plan's models in the table. best_seen : return the best answer, else the last one.
+
+    memory : where what further models are worth is kept by state, for the same plan at other exchange rates.
+    """
     if chain is None:
         chain = tuple(table.models.index(model) for model in plan.models)
+    memory = {} if memory is None else memory
     at, n, k = list(chain), table.n, len(chain)
     outlook = table.outlook
     costs = plan.costs(outlook.prompt_tokens, outlook.completion_tokens[:, at])
@@ -65,8 +76,11 @@ def follow(table: ScoreTable, plan: Plan, chain: Chain | None = None, *, best_se
     while waiting:
         further: dict[State, list[NDArray[np.intp]]] = {}
         for state, rows in waiting.items():
-            beliefs = table.beliefs(tuple(at[model] for model in state))[rows][:, at]
-            chosen = plan.choose(state, beliefs, costs[rows])
+            beliefs = table.beliefs(tuple(at[model] for model in state))[:, at]
+            if state not in memory:
+                memory[state] = plan.worth(state, beliefs)
+            beliefs = beliefs[rows]
+            chosen = plan.choose(state, beliefs, costs[rows], worth=memory[state][rows])
             done = chosen < 0
             if done.any():
                 ended, asked = rows[done], np.array(state)

@@ -2,9 +2,9 @@
 
 Knows tables, rules and evidence. Knows no method of others and no file.
 
-There is one knob, lambda. For each of its values a plan is fitted without each fold and followed on that fold; the rule
-chooses among those outcomes, and the plan is then fitted anew on everything. A gain is counted half by labels and half
-by beliefs. What the choice is worth on new queries is estimated by leaving folds out of the choice as well.
+There is one knob, lambda. A plan is fitted without each fold and followed on that fold at each of lambda's values; the
+rule chooses among those outcomes, and the plan is then fitted anew on everything. A gain is counted half by labels and
+half by beliefs. What the choice is worth on new queries is estimated by leaving folds out of the choice as well.
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from router.errors import StrategyError
 from router.optimize.carried import follow
-from router.optimize.continuation import plan_on
 from router.optimize.folding import folds
+from router.optimize.lookahead import at_exchange, plan_on
 from router.optimize.search import Estimates, Progress, models_worth_trying
 from router.optimize.selection import HeldOut, Rule, select
 from router.optimize.table import ScoreTable
-from router.plan import Floats, Plan
+from router.plan import Floats, Plan, State
 
 MODELS = 7
 EXCHANGES = np.geomspace(0.003, 6.0, 24)
@@ -48,7 +48,7 @@ def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress:
     index = select(rule, estimates)
     alone = index == len(EXCHANGES)
     return PlanChoice(
-        plan=None if alone else outcomes.plan(table, float(EXCHANGES[index])),
+        plan=None if alone else at_exchange(outcomes.plan(table), table, float(EXCHANGES[index])),
         quality=float(estimates.quality[index]),
         cost_nanousd=float(estimates.cost[index]),
         held_out=outcomes.held_out(rule),
@@ -71,9 +71,10 @@ class _Outcomes:
         for done, part in enumerate(parts.tolist()):
             inside, outside = (np.flatnonzero(mask) for mask in (self._parts == part, self._parts != part))
             fitted_on, followed_on = table.take(outside), table.take(inside)
+            plan = self.plan(fitted_on)
+            memory: dict[State, Floats] = {}
             for row, exchange in enumerate(EXCHANGES.tolist()):
-                plan = self.plan(fitted_on, exchange)
-                carried = follow(followed_on, plan)
+                carried = follow(followed_on, at_exchange(plan, fitted_on, exchange), memory=memory)
                 self._quality[row, inside], self._cost[row, inside] = carried.quality, carried.cost_nanousd
                 self._belief[row, inside] = carried.score if plan.values else carried.quality
             if progress is not None:
@@ -81,13 +82,12 @@ class _Outcomes:
         by_belief = self._quality - base if route else self._belief - self._belief[-1]
         self._gain = (self._quality - base + by_belief) / 2
 
-    def plan(self, table: ScoreTable, exchange: float) -> Plan:
-        """Fitted on a table at an exchange rate relative to the reference's mean cost there."""
+    def plan(self, table: ScoreTable) -> Plan:
+        """Fitted on a table, at no exchange rate yet."""
         models = models_worth_trying(table, MODELS)
-        rate = exchange / max(float(table.cost_nanousd[:, table.reference()].mean()), 1.0) * 1e9
         if self._route:
-            return replace(plan_on(table, models, rate, depth=1), values={})
-        return plan_on(table, models, rate)
+            return replace(plan_on(table, models, depth=1), values={})
+        return plan_on(table, models)
 
     def estimates(self, rows: NDArray[np.intp]) -> Estimates:
         """Means over some of the queries."""

@@ -12,7 +12,7 @@ from scorer.errors import ScorerError
 from tests.unit.router.cascades import Model, Scores, failing, run
 
 MODELS = ("small", "middling", "large")
-LIKES_NEXT = tuple(float(name == "next") for name in FEATURES)  # a call is worth the belief in the model asked
+LIKES_NEXT = tuple(float(name == "best") for name in FEATURES)  # a call is worth the belief in the model asked
 MISSING = tuple(float({"one": 1, "seen": -1}.get(name, 0)) for name in FEATURES)  # worth what the best answer lacks
 
 
@@ -38,11 +38,11 @@ class Beliefs(Scores):
 
 def plan(*, exchange: float = 100.0, floor: float = 0.0, cascades: bool = True) -> Strategy:
     """Rates make a call of 100 tokens cost 0.0001, 0.001 and 0.004 USD: 0.01, 0.1 and 0.4 of quality."""
-    weights: Mapping[State, Mapping[int, tuple[float, ...]]] = {
-        (): {0: LIKES_NEXT, 1: LIKES_NEXT},
-        (0,): {1: MISSING, 2: MISSING},
-        (1,): {2: MISSING},
-        (0, 1): {2: MISSING},
+    weights: Mapping[State, Mapping[State, tuple[float, ...]]] = {
+        (): {(0,): LIKES_NEXT, (1,): LIKES_NEXT},
+        (0,): {(1,): MISSING, (2,): MISSING},
+        (1,): {(2,): MISSING},
+        (0, 1): {(2,): MISSING},
     }
     made = Plan(
         models=MODELS,
@@ -50,6 +50,7 @@ def plan(*, exchange: float = 100.0, floor: float = 0.0, cascades: bool = True) 
         exchange=exchange,
         rates=((0.0, 1.0), (0.0, 10.0), (0.0, 40.0)),
         depth=3 if cascades else 1,
+        spread=(0.0, 0.0, 0.0),
         values=weights if cascades else {},
         floor=floor,
     )
