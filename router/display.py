@@ -92,7 +92,7 @@ def show_replay(report: ReplayReport) -> None:
     for name, row in (
         ("this strategy", this),
         ("reference", report.reference),
-        ("cheapest single model that is statistically equal", report.cheapest_equal),
+        ("cheapest single model, surely at most 1% worse", report.cheapest_equal),
         ("random mix of single models at this cost", report.random),
         ("oracle", report.oracle),
     ):

@@ -21,6 +21,7 @@ from router.pricing import PriceBook
 from router.strategy import Strategy
 from scorer.dataset import LoggedQuery
 
+MARGIN = 0.01  # of quality
 _USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
 
 
@@ -49,7 +50,8 @@ class ReplayReport:
 
     random : calls one of the single models by chance, with odds that make it cost the same; the best such mix.
     oracle : calls the cheapest of the models that answer a query best; no scorer can do better with one call.
-    cheapest_equal : the cheapest single model whose quality is not significantly below the reference's here.
+    cheapest_equal : the cheapest single model shown here to be at most ``MARGIN`` worse than the reference: the lower
+        95 % bound of its quality above the reference's is not below that. No difference seen is not enough.
     saving_against_equal : share of *its* cost.
     unlike : how many of the queries are unlike the scorer's training queries at the usual rate: live, the safe model
         would answer these, which is not played here.
@@ -128,7 +130,10 @@ def replay(
         trained_on=trained_on,
         chosen_on=chosen_on,
         unlike=unlike,
-        warnings=tuple(_warnings(strategy, table.n, trained_on, chosen_on, unlike)),
+        warnings=(
+            *_warnings(strategy, table.n, trained_on, chosen_on, unlike),
+            *_no_better(table, equal, played),
+        ),
     )
 
 
@@ -157,7 +162,18 @@ def _saving(spent: int, base_spent: int) -> float | None:
 def _cheapest_equal(table: ScoreTable, reference: int, drawn_gains: NDArray[np.float64]) -> int:
     spent = table.cost_nanousd.sum(axis=0)
     cheapest_first = sorted(range(len(table.models)), key=lambda m: (spent[m], m != reference))
-    return next(m for m in cheapest_first if m == reference or interval(drawn_gains[:, m])[1] >= 0)
+    return next(m for m in cheapest_first if m == reference or interval(drawn_gains[:, m], level=0.9)[0] >= -MARGIN)
+
+
+def _no_better(table: ScoreTable, equal: int, played: Carried) -> list[str]:
+    cost, quality = int(table.cost_nanousd[:, equal].sum()), float(table.quality[:, equal].mean())
+    alone = not played.called.sum() > table.n and int(played.cost_nanousd.sum()) == cost
+    if alone or int(played.cost_nanousd.sum()) < cost or float(played.quality.mean()) > quality:
+        return []
+    return [
+        f"it is no better here than {table.models[equal]} alone, the cheapest model that is at most {MARGIN:.0%} worse "
+        "than the reference, surely: it costs no less and answers no better"
+    ]
 
 
 def _random(table: ScoreTable, cost: float) -> Baseline:

@@ -129,6 +129,28 @@ def test_what_it_is_compared_with() -> None:
     assert itself.random.quality == pytest.approx(itself.quality)
 
 
+def equal_of(*fails: int) -> str | None:
+    """Of 60 queries; the small model fails on these of each ten, the large one on the first."""
+    queries = []
+    for row, query in enumerate(fake_log(60)):
+        small = replace(query.answers["small"], quality=float(row % 10 not in fails))
+        large = replace(query.answers["large"], quality=float(row % 10 != 0))
+        queries.append(replace(query, answers={"small": small, "large": large}))
+    return replay(cascade(("large", None), version=None), None, queries, fake_prices()).cheapest_equal.model
+
+
+def test_a_cheap_model_is_equal_only_where_that_is_shown() -> None:
+    assert equal_of(1) == "large"  # as good on average, on so few queries that it shows nothing
+    assert equal_of() == equal_of(0) == "small"
+    assert equal_of(1, 2, 3) == "large"
+
+
+def test_a_strategy_that_a_single_model_beats_is_told_so() -> None:
+    dear_detour = cascade(("middling", 1.0), ("large", None))
+    told = replay(dear_detour, FakeScorer(), fake_log(300), fake_prices()).warnings
+    assert any("no better here than large alone" in warning for warning in told)
+
+
 def test_a_reference_that_costs_nothing_leaves_savings_unknown() -> None:
     free = PriceBook(
         replace(price, rates=dict.fromkeys(price.rates, type(price.rates["input"])(0))) for price in fake_prices()
