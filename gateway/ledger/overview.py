@@ -13,6 +13,7 @@ from sqlalchemy import Row, Select, select
 
 from gateway.database import Database
 from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
+from gateway.ledger.rollups.tables import attempt_rollups, request_rollups
 from gateway.ledger.tables import attempts, closings, requests, settlements
 
 _FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -135,8 +136,8 @@ class Overview:
         async with self._database.read() as connection:
             covered = await coverage(connection, _microseconds(period.since), _microseconds(period.until))
             sums = Sums(connection, covered, sqlite=self._database.is_sqlite)
-            by_request = await sums.of_requests(_REQUEST_DIMENSIONS, _REQUEST_MEASURES, mine)
-            by_attempt = await sums.of_attempts(_ATTEMPT_DIMENSIONS, _ATTEMPT_MEASURES, mine)
+            by_request = await sums.of(request_rollups, _REQUEST_DIMENSIONS, _REQUEST_MEASURES, mine)
+            by_attempt = await sums.of(attempt_rollups, _ATTEMPT_DIMENSIONS, _ATTEMPT_MEASURES, mine)
         return _request_groups(by_request, period), _attempt_groups(by_attempt)
 
     async def latest(self, tenant_id: str, *, limit: int, before: str | None = None) -> tuple[Decision, ...]:

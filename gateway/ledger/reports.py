@@ -16,6 +16,7 @@ from gateway.errors import InvalidRequest
 from gateway.ledger.decisions import DecisionReport, explain
 from gateway.ledger.entry import usd
 from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
+from gateway.ledger.rollups.tables import attempt_rollups, request_rollups
 
 Heading = Literal["hour", "day", "model", "provider", "org", "team", "key", "policy", "kind"]
 HEADINGS: tuple[Heading, ...] = get_args(Heading)
@@ -197,8 +198,12 @@ async def _collect(
     found: dict[str | None, dict[str, int]], sums: Sums, by: str | None, span: Span, tag: str | None
 ) -> None:
     column = [] if by is None else ["tag_value" if by.startswith(TAG) else _COLUMNS.get(by, by)]
-    attempts = await sums.of_attempts(
-        [*column, "kind", "state"], _ATTEMPT_MEASURES, [*span.attempt_conditions(), *span.tag_conditions()], tag
+    attempts = await sums.of(
+        attempt_rollups,
+        [*column, "kind", "state"],
+        _ATTEMPT_MEASURES,
+        [*span.attempt_conditions(), *span.tag_conditions()],
+        tag,
     )
     for key, values in attempts.items():
         _add(found.setdefault(_heading(by, key), {}), _of_attempts(key[-2], key[-1], values))
@@ -206,7 +211,7 @@ async def _collect(
         return
     of_model = ["answered_model"] if by == "model" else column
     where = [*span.conditions(), *span.tag_conditions()]
-    for key, values in (await sums.of_requests([*of_model, "status"], _REQUEST_MEASURES, where, tag)).items():
+    for key, values in (await sums.of(request_rollups, [*of_model, "status"], _REQUEST_MEASURES, where, tag)).items():
         cached = key[-1] == "cached"
         if by == "model" and not cached:
             continue

@@ -12,7 +12,7 @@ from gateway.database import Database
 from gateway.ledger.entry import usd
 from gateway.ledger.reports import Span
 from gateway.ledger.rollups.reading import Sums, coverage
-from gateway.ledger.rollups.tables import REQUEST_MEASURES, REQUEST_SQUARES
+from gateway.ledger.rollups.tables import REQUEST_MEASURES, REQUEST_SQUARES, request_rollups
 
 SOURCES = {
     "observed": "the reference model itself answered in the request",
@@ -157,7 +157,8 @@ async def read_savings(database: Database, span: Span) -> Savings:
     async with database.read() as connection:
         covered = await coverage(connection, span.since_us, span.until_us)
         sums = Sums(connection, covered, sqlite=database.is_sqlite)
-        groups = await sums.of_requests(
+        groups = await sums.of(
+            request_rollups,
             ["status", "reference_source", "reference_model"],
             (*REQUEST_MEASURES, *REQUEST_SQUARES),
             [*span.conditions(), *span.tag_conditions()],

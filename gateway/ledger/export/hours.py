@@ -43,7 +43,7 @@ async def hour_pages(database: Database, span: Span) -> AsyncGenerator[Sequence[
             until = since - since % _DAY_US + _DAY_US
             day = until if span.until_us is None else min(until, span.until_us)
             sums = Sums(connection, await coverage(connection, since, day), sqlite=database.is_sqlite)
-            found = await sums.of_attempts(_DIMENSIONS, measures, where, tag)
+            found = await sums.of(attempt_rollups, _DIMENSIONS, measures, where, tag)
         if found:
             in_order = sorted(found.items(), key=lambda item: tuple(str(part) for part in item[0]))
             yield [_record(key, [values[name] for name in measures], spent) for key, values in in_order]

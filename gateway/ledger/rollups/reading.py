@@ -21,6 +21,8 @@ _MOST_LINKS = 5_000  # with more of them behind, raw rows are quicker
 Condition = Callable[[FromClause], ColumnElement[bool]]
 Key = tuple[Any, ...]
 
+_RAW = {attempt_rollups: each_attempt, request_rollups: each_request}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
@@ -78,27 +80,20 @@ class Sums:
     def __init__(self, connection: AsyncConnection, covered: Coverage, *, sqlite: bool) -> None:
         self._connection, self._covered, self._sqlite = connection, covered, sqlite
 
-    async def of_attempts(
+    async def of(
         self,
+        table: Table,
         dimensions: Sequence[str],
         measures: Sequence[str],
         where: Sequence[Condition] = (),
         tag: str | None = None,
     ) -> dict[Key, dict[str, int | float]]:
-        """By the dimensions (columns of ``attempt_rollups``). tag : count attempts for their tag of this name."""
-        raw = each_attempt(self._covered.raw, tagged=tag is not None, sqlite=self._sqlite)
-        return await self._sums(attempt_rollups, raw, dimensions, measures, [*where, _tagged(tag)])
+        """Of attempts (``attempt_rollups``) or requests, by the dimensions, which are columns of the table.
 
-    async def of_requests(
-        self,
-        dimensions: Sequence[str],
-        measures: Sequence[str],
-        where: Sequence[Condition] = (),
-        tag: str | None = None,
-    ) -> dict[Key, dict[str, int | float]]:
-        """By the dimensions (columns of ``request_rollups``)."""
-        raw = each_request(self._covered.raw, tagged=tag is not None, sqlite=self._sqlite)
-        return await self._sums(request_rollups, raw, dimensions, measures, [*where, _tagged(tag)])
+        tag : count each for its tag of this name.
+        """
+        raw = _RAW[table](self._covered.raw, tagged=tag is not None, sqlite=self._sqlite)
+        return await self._sums(table, raw, dimensions, measures, [*where, _tagged(tag)])
 
     async def _sums(
         self,
