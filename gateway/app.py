@@ -127,7 +127,9 @@ class Gateway:
         app.include_router(metrics_router(self._telemetry))
 
     def _finished(self, app: FastAPI) -> FastAPI:
-        app.include_router(health_router(self._database, self._why_not_ready))
+        app.include_router(
+            health_router(self._database, self._why_not_ready, spools=self._settings.ledger.spool is not None)
+        )
         app.add_middleware(Observed, telemetry=self._telemetry, access_log=self._settings.server.access_log)
         _add_error_handlers(app)
         return app

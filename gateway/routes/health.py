@@ -15,10 +15,14 @@ from gateway.routes.refusals import JSON
 from gateway.telemetry import Telemetry
 
 _PATIENCE_S = 2.0
+_AWAY = "does not answer"
 
 
-def health_router(database: Database, why_not_ready: Callable[[], str | None]) -> APIRouter:
-    """why_not_ready : what stands against taking requests besides the database; None if nothing does."""
+def health_router(database: Database, why_not_ready: Callable[[], str | None], *, spools: bool) -> APIRouter:
+    """why_not_ready : what stands against taking requests besides the database; None if nothing does.
+
+    spools : the ledger can do without the database for a while. Were it not ready then, nobody would be served at all.
+    """
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz")
@@ -28,9 +32,12 @@ def health_router(database: Database, why_not_ready: Callable[[], str | None]) -
 
     @router.get("/readyz")
     async def readyz() -> Response:
-        """Requests can be served: the database answers and its schema is this version's."""
+        """Requests can be served: the database, or the ledger's spool in its place, takes what they cost."""
         checks = {"gateway": why_not_ready() or "ok", "database": await _database(database)}
-        ready = all(state == "ok" for state in checks.values())
+        bridged = spools and checks["gateway"] == "ok" and checks["database"].startswith(_AWAY)
+        if bridged:
+            checks["database"] += "; the ledger's spool stands in for it"
+        ready = bridged or all(state == "ok" for state in checks.values())
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
 
@@ -54,7 +61,7 @@ async def _database(database: Database) -> str:
         async with asyncio.timeout(_PATIENCE_S):
             schema = await database.schema()
     except TimeoutError:
-        return f"does not answer within {_PATIENCE_S:g} s"
+        return f"{_AWAY} within {_PATIENCE_S:g} s"
     except (DatabaseError, DatabaseUnavailable):
-        return "does not answer"
+        return _AWAY
     return "ok" if schema.serves else f"stands at {schema.current}, this version needs {schema.head}"
