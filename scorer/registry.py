@@ -29,7 +29,7 @@ from scorer.member import KINDS, Head, Member, PrefixHead, Trained
 from scorer.models import boosted
 from scorer.models.lexical import LexicalModel
 
-FORMAT = "spillway-scorer/3"
+FORMAT = "spillway-scorer/4"
 MANIFEST = "manifest.json"
 _FOLDS = "folds.json"
 _FAMILIARITY = "familiarity.npz"

@@ -30,6 +30,7 @@ from scorer.features.experience import ExperienceByFold, facts_of
 from scorer.features.table import AnswerTable
 from scorer.folds import N_FOLDS, assign_folds
 from scorer.member import KINDS, Head, Member, Trained, features_of, outlook_features
+from scorer.models import linear
 from scorer.models.lexical import LexicalModel
 from scorer.models.scorer import Features, Floats, QualityModel, is_one_class, logit, sigmoid
 
@@ -38,6 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 _MOST_WORKERS = 4
 _WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the first of two models
+_QUERY_SHARE = 3.0  # rows' worth of one query, where all of its rows say much the same
 _PREFERENCE = 1e-4  # Brier by which an uneven weighing must beat the even one
 
 
@@ -264,7 +266,11 @@ class _Fitting:
         )
 
     def _outlook(self, fold: int, alone: Head, before: forecast.Forecast) -> Head:
-        """What answers say about models that have not answered, from what was said of rows without their labels."""
+        """What answers say about models that have not answered, from what was said of rows without their labels.
+
+        All rows of a query together count as much as a few: they share most of their features, so that more of them
+        know no more; unweighted ones, and trees, learn the queries by heart.
+        """
         own, data = self._heads["alone"], self._heads["together"]
         known = own.folds != fold
         z = sum((alone.weights[kind] * own.inner[kind][fold, known] for kind in alone.weights), np.zeros(known.sum()))
@@ -275,9 +281,10 @@ class _Fitting:
         X = outlook_features(
             self._table, data.samples.where(chosen), logit(expected), looks, self._experience.without({fold})
         )
-        models = {kind: KINDS[kind][0](X, data.y[chosen], seed=self._seed) for kind in self._kinds}
+        queries = data.samples.rows[chosen]
+        model = linear.fit(X, data.y[chosen], seed=self._seed, share=_QUERY_SHARE / np.bincount(queries)[queries])
         plain = calibrate(np.empty(0), np.empty(0), "identity")
-        return Head(models=models, weights=dict.fromkeys(models, 1 / len(models)), calibrator=plain)
+        return Head(models={"linear": model}, weights={"linear": 1.0}, calibrator=plain)
 
     def _head(self, data: _HeadData, fold: int, bases: Bases) -> Head:
         known = data.folds != fold

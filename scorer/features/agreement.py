@@ -1,4 +1,4 @@
-"""What the other answers already paid for say about an answer: who concludes the same, who something else, how alike.
+"""What the other answers already paid for say about an answer: who concludes the same, who something else.
 
 Knows an answer table and what an experience says. The others are a set: every value is a sum, a mean or an extreme
 over them.
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.features.experience import Facts
-from scorer.features.sketch import resemblance
 from scorer.features.table import AnswerTable
 
 Floats = NDArray[np.float64]
@@ -17,8 +16,7 @@ NAMES = (
     *("others", "others_concluded", "agreeing", "differing", "agreeing_share"),
     *("agreeing_weight", "differing_weight", "vote_margin", "best_agreeing", "best_differing"),
     *("stronger_agree", "stronger_differ", "rivals", "rival_size", "rival_weight"),
-    *("evidence", "evidence_best", "evidence_worst", "posterior_logit"),
-    *("resemblance_mean", "resemblance_max", "resemblance_to_best", "relative_log_chars", "best_other"),
+    *("relative_log_chars", "best_other"),
 )
 
 
@@ -28,12 +26,12 @@ def measure(
     models: NDArray[np.int64],
     context: NDArray[np.bool_],
     facts: Facts,
-) -> tuple[Floats, Floats]:
+) -> Floats:
     """Agreement of r answers with their contexts.
 
     rows : (r,) which query.   models : (r,) whose answer.   context : (r, k) whose other answers are known; answers
     that are not there, and the answer itself, do not count.
-    Returns (r, len(NAMES)) values, nan where nothing can be compared, and (r, k) who agrees: +1, −1, 0 for not known.
+    Returns (r, len(NAMES)) values, nan where nothing can be compared.
     """
     each = np.arange(len(rows))
     known = context & table.present[rows]
@@ -46,14 +44,12 @@ def measure(
     accuracy = facts.accuracies
     weight = _weight(accuracy)
     own_accuracy = accuracy[each, models]
-    signs = same.astype(np.float64) - other
     columns = (
         *_votes(known & (groups >= 0), known, same, other, accuracy, own_accuracy, weight, weight[each, models]),
         *_rivals(groups, other, weight),
-        *_evidence(same, other, facts.evidence, own_accuracy),
-        *_likeness(table, rows, models, known, accuracy),
+        *_company(table, rows, models, known, accuracy),
     )
-    return np.stack(columns, axis=1), signs
+    return np.stack(columns, axis=1)
 
 
 def _votes(
@@ -95,40 +91,15 @@ def _rivals(groups: NDArray[np.int32], other: NDArray[np.bool_], weight: Floats)
     return n_rivals, sizes.max(axis=1).astype(np.float64), weights.max(axis=1)
 
 
-def _evidence(
-    same: NDArray[np.bool_], other: NDArray[np.bool_], evidence: Floats, own_accuracy: Floats
+def _company(
+    table: AnswerTable, rows: NDArray[np.int64], models: NDArray[np.int64], known: NDArray[np.bool_], accuracy: Floats
 ) -> tuple[Floats, ...]:
-    each = np.where(same, evidence[..., 1], 0.0) + np.where(other, evidence[..., 0], 0.0)
-    total = each.sum(axis=1)
-    return total, each.max(axis=1), each.min(axis=1), _logit(own_accuracy) + total
-
-
-def _likeness(
-    table: AnswerTable,
-    rows: NDArray[np.int64],
-    models: NDArray[np.int64],
-    known: NDArray[np.bool_],
-    accuracy: Floats,
-) -> tuple[Floats, ...]:
-    r = len(rows)
+    """How much longer than the others' the answer is, and how good the best of them usually is."""
     count = known.sum(axis=1)
-    missing = count == 0
-    mean, largest, to_best, relative = (np.full(r, np.nan) for _ in range(4))
-    best_accuracy = _largest(accuracy, known)
-    if not missing.all():
-        at, to = np.nonzero(known)
-        alike = np.full(known.shape, np.nan)
-        alike[at, to] = resemblance(table.sketches[rows[at], models[at]], table.sketches[rows[at], to])
-        seen = np.where(known, alike, 0.0)
-        some = ~missing
-        mean[some] = seen.sum(axis=1)[some] / count[some]
-        largest[some] = seen.max(axis=1)[some]
-        best = np.where(known, accuracy, -1.0).argmax(axis=1)
-        to_best[some] = alike[np.arange(r), best][some]
-        lengths = table.log_chars[rows].astype(np.float64)
-        theirs = np.where(known, lengths, 0.0).sum(axis=1)[some] / count[some]
-        relative[some] = lengths[np.arange(r), models][some] - theirs
-    return mean, largest, to_best, relative, best_accuracy
+    lengths = table.log_chars[rows].astype(np.float64)
+    theirs = np.where(known, lengths, 0.0).sum(axis=1) / np.maximum(count, 1)
+    relative = np.where(count > 0, lengths[np.arange(len(rows)), models] - theirs, np.nan)
+    return relative, _largest(accuracy, known)
 
 
 def _largest(values: Floats, mask: NDArray[np.bool_]) -> Floats:

@@ -14,7 +14,6 @@ from scorer.answer import Answer
 from scorer.features import checks, logprobs, text
 from scorer.features.query import QueryReading
 from scorer.features.reading import Reading, read_answer
-from scorer.features.sketch import Sketch, sketch
 
 
 class Block(NamedTuple):
@@ -43,7 +42,6 @@ class Analysis:
     model: str
     values: NDArray[np.float32]
     conclusion: str | None
-    sketch: Sketch
 
 
 def analyse(query: QueryReading, answer: Answer) -> Analysis:
@@ -55,5 +53,4 @@ def analyse(query: QueryReading, answer: Answer) -> Analysis:
         model=answer.model,
         values=np.asarray(values, dtype=np.float32),
         conclusion=None if conclusion is None else f"{conclusion.value.kind}:{conclusion.value.key}",
-        sketch=sketch(reading.lower),
     )

@@ -1,5 +1,4 @@
-"""What the labels say about each model before an answer is looked at: how good it is, how long its answers are,
-and what it means when it agrees or disagrees with another.
+"""What a log says about each model before an answer is looked at: how good it is and how long its answers are.
 
 Knows counts by fold, so that the experience *without* some folds is a subtraction: nothing scored with it, and no
 training row, ever sees its own label in it. Knows no feature of a text.
@@ -13,21 +12,16 @@ from numpy.typing import NDArray
 
 from scorer.features.table import AnswerTable
 
-_PAIR_SHRINKAGE = 4.0  # answers' worth of the average pair in a pair's rates
-_DIFFERS, _AGREES = 0, 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experience:
     """Fitted on some folds; used on others.
 
     accuracy : (k,) mean quality, shrunk to that of all.
-    evidence : (k, k, 2) log-likelihood ratio for "m is good" when o differs [0] or agrees [1]; 0 on the diagonal.
     typical_log_chars, spread_log_chars : (k,) of the model's answers.
     """
 
     accuracy: NDArray[np.float64]
-    evidence: NDArray[np.float64]
     typical_log_chars: NDArray[np.float64]
     spread_log_chars: NDArray[np.float64]
 
@@ -37,12 +31,11 @@ class Facts:
     """What an experience says of r answers.
 
     accuracy : (r,) of the answer's model.   accuracies : (r, k) of every model.
-    evidence : (r, k, 2) about the answer's model.   typical_log_chars, spread_log_chars : (r,) of its answers.
+    typical_log_chars, spread_log_chars : (r,) of its answers.
     """
 
     accuracy: NDArray[np.float64]
     accuracies: NDArray[np.float64]
-    evidence: NDArray[np.float64]
     typical_log_chars: NDArray[np.float64]
     spread_log_chars: NDArray[np.float64]
 
@@ -52,7 +45,6 @@ def facts_of(experience: Experience, models: NDArray[np.int64]) -> Facts:
     return Facts(
         accuracy=experience.accuracy[models],
         accuracies=np.broadcast_to(experience.accuracy, (len(models), len(experience.accuracy))),
-        evidence=experience.evidence[models],
         typical_log_chars=experience.typical_log_chars[models],
         spread_log_chars=experience.spread_log_chars[models],
     )
@@ -63,7 +55,6 @@ class ManyExperiences:
 
     def __init__(self, experiences: Sequence[Experience]) -> None:
         self._accuracy = np.stack([each.accuracy for each in experiences])
-        self._evidence = np.stack([each.evidence for each in experiences])
         self._typical = np.stack([each.typical_log_chars for each in experiences])
         self._spread = np.stack([each.spread_log_chars for each in experiences])
 
@@ -72,7 +63,6 @@ class ManyExperiences:
         return Facts(
             accuracy=self._accuracy[:, model],
             accuracies=self._accuracy,
-            evidence=self._evidence[:, model],
             typical_log_chars=self._typical[:, model],
             spread_log_chars=self._spread[:, model],
         )
@@ -91,11 +81,9 @@ class ExperienceByFold:
         good = np.where(labelled, quality, 0.0)
         self._counts = np.zeros((self.n_folds, k, 2))
         np.add.at(self._counts, folds, np.stack([labelled.astype(float), good], axis=-1))
-        self._pairs = np.zeros((self.n_folds, k, k, 2, 2))
         self._lengths = np.zeros((self.n_folds, k, 3))
         for fold in range(self.n_folds):
             rows = folds == fold
-            self._pairs[fold] = _pair_counts(table.conclusions[rows], good[rows], labelled[rows])
             length = np.where(table.present[rows], table.log_chars[rows], 0.0).astype(np.float64)
             self._lengths[fold] = np.stack(
                 [table.present[rows].sum(axis=0), length.sum(axis=0), (length**2).sum(axis=0)], axis=-1
@@ -112,36 +100,6 @@ class ExperienceByFold:
         spread = np.sqrt(np.maximum(squares / np.maximum(n, 1) - mean**2, 0.0))
         return Experience(
             accuracy=accuracy,
-            evidence=_evidence(self._pairs[kept].sum(axis=0)),
             typical_log_chars=mean,
             spread_log_chars=np.maximum(spread, 0.05),
         )
-
-
-def _pair_counts(
-    conclusions: NDArray[np.int32], good: NDArray[np.float64], labelled: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """(k, k, 2, 2): how often (m, o) differed or agreed, weighted by m's badness and goodness."""
-    k = conclusions.shape[1]
-    counts = np.zeros((k, k, 2, 2))
-    concluded = conclusions >= 0
-    for m in range(k):
-        usable = concluded & (concluded[:, m] & labelled[:, m])[:, None]
-        same = conclusions == conclusions[:, m, None]
-        for index, pattern in ((_DIFFERS, usable & ~same), (_AGREES, usable & same)):
-            counts[m, :, index, 0] = pattern.T @ (1.0 - good[:, m])
-            counts[m, :, index, 1] = pattern.T @ good[:, m]
-        counts[m, m] = 0.0
-    return counts
-
-
-def _evidence(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k, k, 2) from (k, k, 2, 2): log P(pattern | good) − log P(pattern | bad), shrunk to the average pair."""
-    pooled = pairs.sum(axis=(0, 1)) + 1.0
-    pooled /= pooled.sum(axis=0)
-    shrunk = pairs + _PAIR_SHRINKAGE * pooled
-    rates = shrunk / shrunk.sum(axis=2, keepdims=True)
-    evidence: NDArray[np.float64] = np.log(rates[..., 1]) - np.log(rates[..., 0])
-    diagonal = np.arange(len(pairs))
-    evidence[diagonal, diagonal] = 0.0
-    return evidence

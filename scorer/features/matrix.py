@@ -23,7 +23,7 @@ def alone_names(models: tuple[str, ...]) -> tuple[str, ...]:
 
 def together_names(models: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the columns of ``together_rows`` for a table with these models."""
-    return (*alone_names(models), *agreement.NAMES, *(f"agrees:{model}" for model in models))
+    return (*alone_names(models), *agreement.NAMES)
 
 
 def alone_rows(
@@ -47,8 +47,8 @@ def together_rows(
 
     context : (r, k) whose other answers are known; answers that are not there, and the answer itself, do not count.
     """
-    beside, agrees = agreement.measure(table, rows, models, context, facts)
-    return _side_by_side(alone_rows(table, rows, models, facts), beside, agrees)
+    beside = agreement.measure(table, rows, models, context, facts)
+    return _side_by_side(alone_rows(table, rows, models, facts), beside)
 
 
 def _side_by_side(*parts: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scorer.features.analysis import ANSWER_NAMES, Analysis
 from scorer.features.query import NAMES as QUERY_NAMES
 from scorer.features.query import QueryReading
-from scorer.features.sketch import EMPTY, SLOTS
 from scorer.lexicon import Terms
 
 NO_CONCLUSION = -1
@@ -26,7 +25,6 @@ class AnswerTable:
     query_values : (n, q).   terms : n queries' words.
     present : (n, k) whether there is an answer.   values : (n, k, d), nan where there is none.
     conclusions : (n, k) number of the group of equal conclusions within the query, −1 for none.
-    sketches : (n, k, 64).
     """
 
     models: tuple[str, ...]
@@ -35,7 +33,6 @@ class AnswerTable:
     present: NDArray[np.bool_]
     values: NDArray[np.float32]
     conclusions: NDArray[np.int32]
-    sketches: NDArray[np.uint32]
 
     def __len__(self) -> int:
         return len(self.query_values)
@@ -49,7 +46,6 @@ class AnswerTable:
             present=self.present[mask],
             values=self.values[mask],
             conclusions=self.conclusions[mask],
-            sketches=self.sketches[mask],
         )
 
     @property
@@ -75,7 +71,6 @@ def tabulate(
         present=np.zeros((n, k), dtype=np.bool_),
         values=np.full((n, k, len(ANSWER_NAMES)), np.nan, dtype=np.float32),
         conclusions=np.full((n, k), NO_CONCLUSION, dtype=np.int32),
-        sketches=np.full((n, k, SLOTS), EMPTY, dtype=np.uint32),
     )
     for row, (query, analyses) in enumerate(rows):
         table.query_values[row] = query.values
@@ -88,7 +83,6 @@ def tabulate(
                 continue
             table.present[row, at] = True
             table.values[row, at] = analysis.values
-            table.sketches[row, at] = analysis.sketch
             if analysis.conclusion is not None:
                 table.conclusions[row, at] = groups.setdefault(analysis.conclusion, len(groups))
     return table

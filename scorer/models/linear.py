@@ -55,8 +55,11 @@ class ManyLinear:
         return z
 
 
-def fit(X: Features, y: Floats, *, seed: int) -> LinearModel:
-    """Fit to X (n, F) and labels y (n,) in [0, 1]. One class alone gives a constant."""
+def fit(X: Features, y: Floats, *, seed: int, share: Floats | None = None) -> LinearModel:
+    """Fit to X (n, F) and labels y (n,) in [0, 1]. One class alone gives a constant.
+
+    share : (n,) what each row counts; 1 if not given.
+    """
     del seed  # the optimum is unique
     n_features = X.shape[1]
     if is_one_class(y):
@@ -67,6 +70,7 @@ def fit(X: Features, y: Floats, *, seed: int) -> LinearModel:
 
     mean, scale = _moments(X)
     rows, classes, weights = weighted_classes(y)
+    weights = weights if share is None else weights * share[rows]
     model = LogisticRegression(C=_INVERSE_REGULARISATION, max_iter=_MOST_STEPS, tol=1e-3)
     model.fit(_standardised(X, mean, scale)[rows], classes, sample_weight=weights)
     return LinearModel(

@@ -26,14 +26,14 @@ from scorer.lexicon import Terms, terms_of
 from scorer.member import KINDS, features_of
 from scorer.models import lexical
 from scorer.models.scorer import Floats, sigmoid
+from tests.benchmarks import tried_features
 
 pytestmark = [pytest.mark.evidence, pytest.mark.data, pytest.mark.timeout(3600)]
 
-SETS = tuple(os.environ.get("SPILLWAY_SETS", "zeroeval_gsm zeroeval_math_l5 zeroeval_crux mmlu_pro").split())
+USUAL_SETS = "zeroeval_gsm zeroeval_math_l5 zeroeval_crux mmlu_pro routellm_gsm8k"
+SETS = tuple(os.environ.get("SPILLWAY_SETS", USUAL_SETS).split())
 ROWS = 8_000
 DRAWS = 500
-EVIDENCE = ("evidence", "evidence_best", "evidence_worst", "posterior_logit")
-LIKENESS = ("resemblance_mean", "resemblance_max", "resemblance_to_best", "relative_log_chars")
 SUMS = checks.NAMES[:5]
 GROUPS: Mapping[str, Callable[[str], bool]] = {
     "query surface": lambda name: name in query.NAMES,
@@ -42,10 +42,7 @@ GROUPS: Mapping[str, Callable[[str], bool]] = {
     "re-checks, sums only": lambda name: name in SUMS,
     "log-probabilities (none in this data)": lambda name: name in logprobs.NAMES,
     "model priors": lambda name: name in PRIOR_NAMES or name.startswith("is:"),
-    "agreement, all": lambda name: name in agreement.NAMES or name.startswith("agrees:"),
-    "agreement: pairwise evidence": lambda name: name in EVIDENCE,
-    "agreement: who agrees": lambda name: name.startswith("agrees:"),
-    "agreement: likeness of texts": lambda name: name in LIKENESS,
+    "agreement, all": lambda name: name in agreement.NAMES,
 }
 
 
@@ -76,6 +73,11 @@ class Rows:
             part = samples.where(own == fold)
             X[own == fold] = features_of("together", table, part, facts_of(experience.without({fold}), part.models))
         words = [[terms_of(each.answers[m].answer.text[-1500:]) for m in models] for each in queries]
+        who = tried_features.who_agrees(table, samples)
+        pairs = tried_features.evidence(table, quality, folds, samples)
+        texts = [[each.answers[m].answer.text.lower() for m in models] for each in queries]
+        sketches = np.array([[tried_features.sketch(text) for text in row] for row in texts])
+        alike = tried_features.likeness(sketches, table, samples)
         return cls(
             names=together_names(models),
             samples=samples,
@@ -85,6 +87,10 @@ class Rows:
             added={
                 "words of the query, ridge": _words_of_queries(table.terms, quality, folds, samples),
                 "words of the answer, ridge": _words_of_answers(words, quality, folds, samples),
+                "pairwise evidence": pairs.astype(np.float32),
+                "who agrees": who.astype(np.float32),
+                "likeness of texts": alike.astype(np.float32),
+                "all three": np.concatenate([pairs, who, alike], axis=1, dtype=np.float32, casting="same_kind"),
                 "nearest logged queries, by model": _neighbours(table.terms, quality, folds, samples),
             },
         )

@@ -78,7 +78,7 @@ def test_what_is_missing_is_named(copy: Path, tmp_path: Path) -> None:
 
 def test_another_format_is_named(copy: Path) -> None:
     rewritten(copy, lambda manifest: manifest.update(format="spillway-scorer/0"))
-    with pytest.raises(ArtifactError, match="format must be 'spillway-scorer/3', not 'spillway-scorer/0'"):
+    with pytest.raises(ArtifactError, match="format must be 'spillway-scorer/4', not 'spillway-scorer/0'"):
         registry.read(copy)
     (copy / MANIFEST).write_text("[]")
     with pytest.raises(ArtifactError, match="format must be"):

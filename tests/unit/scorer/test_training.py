@@ -18,7 +18,7 @@ LINEAR = ("linear",)
 
 def content(member: Member) -> list[object]:
     """Everything that was fitted, comparable."""
-    parts: list[object] = [getattr(member.experience, name).tolist() for name in ("accuracy", "evidence")]
+    parts: list[object] = [getattr(member.experience, name).tolist() for name in ("accuracy", "typical_log_chars")]
     for head in (member.alone, member.together):
         if isinstance(head, Head):
             parts += [sorted(head.weights.items()), head.calibrator.as_json()]

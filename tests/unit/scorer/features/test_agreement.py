@@ -31,30 +31,32 @@ def table_of(sayings: list[list[str]]) -> AnswerTable:
     return tabulate(rows, MODELS, len(rows))
 
 
-def measured(table: AnswerTable, context: list[bool], model: int) -> tuple[dict[str, float], list[float]]:
+def measured(table: AnswerTable, context: list[bool], model: int) -> dict[str, float]:
     quality = np.tile([1.0, 1.0, 0.0, 1.0], (len(table), 1))
     folds = np.arange(len(table)) % 2
     experience = ExperienceByFold(table, quality, folds).without(())
     rows, models = np.array([0]), np.array([model])
-    values, signs = agreement.measure(table, rows, models, np.array([context]), facts_of(experience, models))
-    return dict(zip(agreement.NAMES, values[0].tolist(), strict=True)), signs[0].tolist()
+    values = agreement.measure(table, rows, models, np.array([context]), facts_of(experience, models))
+    return dict(zip(agreement.NAMES, values[0].tolist(), strict=True))
 
 
 @given(said)
-def test_who_agrees_is_symmetric(sayings: list[str]) -> None:
+def test_two_agree_or_neither_does(sayings: list[str]) -> None:
     table = table_of([sayings, sayings])
-    signs = [measured(table, [True] * 4, model)[1] for model in range(4)]
-    assert np.array_equal(np.array(signs), np.array(signs).T)
-    assert np.diag(signs).tolist() == [0, 0, 0, 0]
+    for one, other in ((0, 1), (1, 3), (2, 0)):
+        there, back = (measured(table, [m == o for m in range(4)], by) for by, o in ((one, other), (other, one)))
+        assert (there["agreeing"], there["differing"]) == (back["agreeing"], back["differing"])
+        assert there["relative_log_chars"] == -back["relative_log_chars"]
 
 
 @given(said, st.lists(st.booleans(), min_size=4, max_size=4))
 def test_counts_add_up(sayings: list[str], context: list[bool]) -> None:
     table = table_of([sayings, sayings])
-    values, signs = measured(table, context, 0)
+    values = measured(table, context, 0)
+    one_by_one = [measured(table, [m == other for m in range(4)], 0) for other in range(1, 4) if context[other]]
     assert values["others"] == sum(context[1:])
-    assert values["agreeing"] == signs.count(1)
-    assert values["differing"] == signs.count(-1)
+    assert values["agreeing"] == sum(each["agreeing"] for each in one_by_one)
+    assert values["differing"] == sum(each["differing"] for each in one_by_one)
     assert values["rivals"] <= values["differing"]
     assert values["rival_size"] <= values["differing"]
 
@@ -65,16 +67,16 @@ def test_models_are_a_set(sayings: list[str], order: list[int]) -> None:
     table = table_of([sayings, sayings])
     column = [0, *order]
     moved = table_of([[sayings[column[place]] for place in range(4)]] * 2)
-    counts = ("others", "others_concluded", "agreeing", "differing", "rivals", "rival_size", "resemblance_max")
-    here, there = measured(table, [True] * 4, 0)[0], measured(moved, [True] * 4, 0)[0]
+    counts = ("others", "others_concluded", "agreeing", "differing", "rivals", "rival_size")
+    here, there = measured(table, [True] * 4, 0), measured(moved, [True] * 4, 0)
     assert [here[name] for name in counts] == [there[name] for name in counts]
 
 
 def test_without_others_nothing_is_compared() -> None:
-    values, signs = measured(table_of([["1", "1", "2", "1"]] * 2), [False] * 4, 0)
-    assert values["others"] == values["agreeing"] == values["evidence"] == 0
+    values = measured(table_of([["1", "1", "2", "1"]] * 2), [False] * 4, 0)
+    assert values["others"] == values["agreeing"] == values["differing"] == 0
     assert np.isnan(values["agreeing_share"])
-    assert signs == [0, 0, 0, 0]
+    assert np.isnan(values["relative_log_chars"])
 
 
 def test_rows_have_the_names_that_are_said() -> None:

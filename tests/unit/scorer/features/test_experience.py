@@ -20,7 +20,7 @@ def made(table: AnswerTable, quality: np.ndarray, without: set[int]) -> Experien
 
 
 def equal(one: Experience, other: Experience) -> bool:
-    names = ("accuracy", "evidence", "typical_log_chars", "spread_log_chars")
+    names = ("accuracy", "typical_log_chars", "spread_log_chars")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
@@ -30,15 +30,6 @@ def test_labels_of_a_left_out_fold_change_nothing(table: AnswerTable) -> None:
     other[np.arange(N) % 5 == 2] = 1 - other[np.arange(N) % 5 == 2]
     assert equal(made(table, quality, {2}), made(table, other, {2}))
     assert not equal(made(table, quality, {1}), made(table, other, {1}))
-
-
-def test_agreement_with_the_truthful_speaks_for_an_answer(table: AnswerTable) -> None:
-    quality = np.zeros((N, K))
-    quality[:, :2] = 1
-    quality[:, 3] = (np.arange(N) % 3 == 1).astype(float)  # right exactly where it says what a and b say
-    evidence = made(table, quality, set()).evidence
-    assert evidence[3, 0, 1] > 1 > -1 > evidence[3, 0, 0]
-    assert np.diagonal(evidence).max() == 0
 
 
 def test_missing_labels_do_not_count(table: AnswerTable) -> None:
@@ -52,7 +43,6 @@ def test_missing_labels_do_not_count(table: AnswerTable) -> None:
 def test_without_any_fold_it_knows_nothing_and_says_so_evenly(table: AnswerTable) -> None:
     blank = made(table, np.ones((N, K)), {0, 1, 2, 3, 4})
     assert np.allclose(blank.accuracy, 0.5)
-    assert np.allclose(blank.evidence, 0)
 
 
 def test_many_experiences_say_what_each_says(table: AnswerTable) -> None:
@@ -62,5 +52,4 @@ def test_many_experiences_say_what_each_says(table: AnswerTable) -> None:
     for index, experience in enumerate(experiences):
         alone = facts_of(experience, np.array([2]))
         assert np.array_equal(together.accuracies[index], alone.accuracies[0])
-        assert np.array_equal(together.evidence[index], alone.evidence[0])
         assert together.accuracy[index] == alone.accuracy[0]

@@ -107,3 +107,13 @@ def test_logit_and_sigmoid_are_inverse_and_finite() -> None:
     assert sigmoid(logit(p)) == pytest.approx(p, abs=1e-5)
     assert np.isfinite(sigmoid(np.array([-1e9, 1e9]))).all()
     assert smoothed_mean(np.ones(8)) == 0.9
+
+
+def test_what_a_row_counts_is_what_its_copies_would() -> None:
+    random = np.random.default_rng(4)
+    X = random.normal(size=(40, 3)).astype(np.float32)
+    y = (X[:, 0] + random.normal(size=40) > 0).astype(float)
+    twice = fit_linear(X, y, seed=0, share=np.full(40, 2.0))
+    copied = fit_linear(np.concatenate([X, X]), np.concatenate([y, y]), seed=0)
+    assert twice.logits(X) == pytest.approx(copied.logits(X), abs=1e-2)
+    assert not np.allclose(twice.logits(X), fit_linear(X, y, seed=0).logits(X), atol=2e-2)
