@@ -76,6 +76,15 @@ class Calibrator:
         return cls(method=method, curve=curve, at=at, value=value)
 
 
+def side_by_side(calibrators: Sequence[Calibrator], z: Floats) -> Floats:
+    """(n, k) probabilities of (n, k) log-odds, each column by a map of its own."""
+    if any(each.method != "platt" for each in calibrators):
+        return np.stack([each(z[:, column]) for column, each in enumerate(calibrators)], axis=1)
+    curves = np.array([each.curve for each in calibrators])
+    p: Floats = np.minimum(np.maximum(sigmoid(curves[:, 0] * z + curves[:, 1]), _LEAST), _MOST)
+    return p
+
+
 def calibrate(z: Floats, y: Floats, method: Method) -> Calibrator:
     """Fit one map to log-odds z (n,) and labels y (n,) in [0, 1]."""
     if is_one_class(y) and method != "identity":

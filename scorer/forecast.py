@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer.calibration import Calibrator, calibrate
+from scorer.calibration import Calibrator, calibrate, side_by_side
 from scorer.lexicon import Terms
 from scorer.models import boosted, lexical
 from scorer.models.lexical import LexicalModel
@@ -48,7 +48,7 @@ class Forecast:
     def p_of(self, raw: Floats, surface: Features) -> Floats:
         """(n, k) P(good) from what the regression on words says (n, k)."""
         n, k = raw.shape
-        words = np.stack([logit(each(logit(raw[:, m]))) for m, each in enumerate(self.calibrators)], axis=1)
+        words = logit(side_by_side(self.calibrators, logit(raw)))
         rows, models = np.divmod(np.arange(n * k), k)
         trees = self.trees.logits(_features(raw, surface, rows, models)).reshape(n, k)
         return sigmoid((words + trees) / 2)

@@ -110,7 +110,7 @@ class Member:
         rows, models = np.nonzero(~known & np.asarray(known.any(axis=1))[:, None])
         if self.outlook is not None and len(rows):
             unseen = Samples(rows=rows, models=models, context=known[rows])
-            X = outlook_features(table, unseen, logit(beliefs), self.looks(table), self.experience)
+            X = outlook_features(table, unseen, logit(beliefs), self.looks(table), logit(self.experience.accuracy))
             beliefs[rows, models] = self.outlook.score(X)
         rows, models = np.nonzero(known)
         seen = Samples(rows=rows, models=models, context=known[rows])
@@ -119,16 +119,14 @@ class Member:
 
 
 def outlook_features(
-    table: AnswerTable, samples: Samples, expected: Floats, looks: Floats, experience: Experience
+    table: AnswerTable, samples: Samples, expected: Floats, looks: Floats, accuracy: Floats
 ) -> Features:
     """(r, F) features of models that have not answered: the query, the answer seen that looks best (whoever went wrong
     in a way that can be seen shows how hard the query is), and what ``features.outlook`` measures."""
     each = np.arange(len(samples))
     identity = np.zeros((len(samples), len(table.models)), dtype=np.float32)
     identity[each, samples.models] = 1.0
-    values = outlook.measure(
-        table, samples.rows, samples.models, samples.context, expected, looks, logit(experience.accuracy)
-    )
+    values = outlook.measure(table, samples.rows, samples.models, samples.context, expected, looks, accuracy)
     known = samples.context & table.present[samples.rows]
     known[each, samples.models] = False
     best = np.where(known, looks[samples.rows], -np.inf).argmax(axis=1)

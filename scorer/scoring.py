@@ -71,7 +71,7 @@ class Scorer:
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in beside.values()]
         table = tabulate([(reading, analyses)], self._trained.models, 1, terms=False)
-        return round(float(self._ensemble.score(table, column).mean()), _DECIMALS)
+        return round(float(self._ensemble.score(table, np.array([column])).mean()), _DECIMALS)
 
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str] = ()) -> NDArray[np.float64]:
         """(n,) scores of one model's logged answers, given the logged answers of ``others``.
@@ -133,9 +133,9 @@ class Scorer:
         """Before any call, from the query alone: P(good) and expected completion tokens of every model's answer."""
         _, reading = self._reading(query)
         table = tabulate([(reading, [])], self._trained.models, 1)
-        p, tokens = self._expected(table, np.array([-1]))
+        p, tokens = (np.round(each.mean(axis=0), _DECIMALS) for each in self._ensemble.expect(table))
         return {
-            model: Expectation(p_good=float(p[0, column]), completion_tokens=float(tokens[0, column]))
+            model: Expectation(p_good=float(p[column]), completion_tokens=float(tokens[column]))
             for model, column in self._columns.items()
         }
 
@@ -159,8 +159,8 @@ class Scorer:
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in {each.model: each for each in known}.values()]
         table = tabulate([(reading, analyses)], self._trained.models, 1)
-        beliefs = self._believed(table, np.array([-1]), table.present[0])
-        return {model: float(beliefs[0, column]) for model, column in self._columns.items()}
+        beliefs = np.round(self._ensemble.believe(table).mean(axis=0), _DECIMALS)
+        return {model: float(beliefs[column]) for model, column in self._columns.items()}
 
     def believe_log(self, queries: Sequence[LoggedQuery], context: Sequence[str]) -> NDArray[np.float64]:
         """(n, k) beliefs, as ``believe`` gives them, given the logged answers of ``context``; out of fold where trained

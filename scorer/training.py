@@ -279,7 +279,11 @@ class _Fitting:
         expected = before.p_of(self._unseen[fold, :, : len(self._models)], self._table.query_values)
         chosen = data.folds != fold
         X = outlook_features(
-            self._table, data.samples.where(chosen), logit(expected), looks, self._experience.without({fold})
+            self._table,
+            data.samples.where(chosen),
+            logit(expected),
+            looks,
+            logit(self._experience.without({fold}).accuracy),
         )
         queries = data.samples.rows[chosen]
         model = linear.fit(X, data.y[chosen], seed=self._seed, share=_QUERY_SHARE / np.bincount(queries)[queries])

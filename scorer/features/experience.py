@@ -58,13 +58,13 @@ class ManyExperiences:
         self._typical = np.stack([each.typical_log_chars for each in experiences])
         self._spread = np.stack([each.spread_log_chars for each in experiences])
 
-    def facts_of(self, model: int) -> Facts:
-        """One row for each experience."""
+    def facts_of(self, models: NDArray[np.int64]) -> Facts:
+        """Each experience about r answers, one experience after the other: m × r rows. models : (r,) that gave them."""
         return Facts(
-            accuracy=self._accuracy[:, model],
-            accuracies=self._accuracy,
-            typical_log_chars=self._typical[:, model],
-            spread_log_chars=self._spread[:, model],
+            accuracy=self._accuracy[:, models].ravel(),
+            accuracies=np.repeat(self._accuracy, len(models), axis=0),
+            typical_log_chars=self._typical[:, models].ravel(),
+            spread_log_chars=self._spread[:, models].ravel(),
         )
 
 

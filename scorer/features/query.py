@@ -19,6 +19,7 @@ LONGEST = 24_000  # characters of a text that are looked at: its head and its ta
 
 _OPTION = re.compile(r"^\s{0,4}\(?([A-P])[.):]\s{0,4}(\S.{0,300})", re.MULTILINE)
 _WORD = re.compile(r"\w+")
+_DIGIT = re.compile(r"\d")
 _NUMERIC = re.compile(r"[\s$\-−\d.,%/]{1,40}")
 _CAPITAL = re.compile(r"(?<=[a-z,] )[A-Z]")
 _ROMAN = re.compile(r"\b(?:I|II|III)\b(?: and|,| only)")
@@ -150,7 +151,7 @@ def _expected(lower: str, text: str, response_format: Mapping[str, Any] | None, 
     kind = response_format.get("type") if response_format is not None else None
     literal = "assert " in lower and "==" in lower
     asks_number = any(phrase in lower for phrase in ("how many", "how much", "what is the value", "calculate", "find "))
-    asks_number = asks_number or ("?" in lower and any(c.isdigit() for c in lower))
+    asks_number = asks_number or ("?" in lower and _DIGIT.search(lower) is not None)
     return Expected(
         json=kind in ("json_object", "json_schema") or '"answer"' in lower or "json format" in lower,
         boxed="\\boxed" in text,

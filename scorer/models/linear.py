@@ -41,17 +41,17 @@ class LinearModel:
 
 
 class ManyLinear:
-    """Several linear models, each for a row of its own."""
+    """Several linear models, each for rows of its own."""
 
     def __init__(self, models: Sequence[LinearModel]) -> None:
-        self._mean = np.stack([model.mean for model in models])
-        self._scale = np.stack([model.scale for model in models])
-        self._weights = np.stack([model.weights for model in models])
-        self._bias = np.array([model.bias for model in models])
+        self._mean = np.stack([model.mean for model in models])[:, None]
+        self._scale = np.stack([model.scale for model in models])[:, None]
+        self._weights = np.stack([model.weights for model in models])[:, :, None]
+        self._bias = np.array([[model.bias] for model in models])
 
     def logits(self, X: Features) -> Floats:
-        """(m,) log-odds of (m, F) features, row i by model i."""
-        z: Floats = (_standardised(X, self._mean, self._scale) * self._weights).sum(axis=1) + self._bias
+        """(m, r) log-odds of (m, r, F) features, block i by model i."""
+        z: Floats = (_standardised(X, self._mean, self._scale) @ self._weights)[..., 0] + self._bias
         return z
 
 

@@ -41,14 +41,14 @@ class Loader(Protocol):
 
 def logit(p: Floats) -> Floats:
     """Log-odds, finite: probabilities are kept 1e-6 away from 0 and 1."""
-    clipped = np.clip(p, 1e-6, 1 - 1e-6)
+    clipped = np.minimum(np.maximum(p, 1e-6), 1 - 1e-6)
     odds: Floats = np.log(clipped) - np.log1p(-clipped)
     return odds
 
 
 def sigmoid(z: Floats) -> Floats:
     """The inverse of ``logit``, without overflow."""
-    clipped = np.clip(z, -35.0, 35.0)
+    clipped = np.minimum(np.maximum(z, -35.0), 35.0)
     p: Floats = 1.0 / (1.0 + np.exp(-clipped))
     return p
 

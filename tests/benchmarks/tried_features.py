@@ -54,9 +54,11 @@ def likeness(sketches: NDArray[np.uint32], table: AnswerTable, samples: Samples)
     at, to = np.nonzero(known)
     alike = np.full(known.shape, np.nan)
     alike[at, to] = resemblance(sketches[samples.rows[at], samples.models[at]], sketches[samples.rows[at], to])
-    some = np.where(known.any(axis=1)[:, None], alike, 0.0)
+    some = alike.copy()
+    lonely = known.sum(axis=1) == 0
+    some[lonely] = 0.0
     found = np.stack([np.nanmean(some, axis=1), np.nanmax(some, axis=1)], axis=1)
-    found[~known.any(axis=1)] = np.nan
+    found[lonely] = np.nan
     return found
 
 

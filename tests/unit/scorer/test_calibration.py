@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from scorer.calibration import METHODS, Calibrator, Method, calibrate, choose
+from scorer.calibration import METHODS, Calibrator, Method, calibrate, choose, side_by_side
 from scorer.errors import ArtifactError
 from scorer.models.scorer import sigmoid
 
@@ -81,3 +81,14 @@ def test_the_choice_is_by_held_out_brier_and_prefers_smooth_maps() -> None:
 def test_nonsense_is_no_calibration(data: dict[str, object]) -> None:
     with pytest.raises(ArtifactError):
         Calibrator.from_json(data)
+
+
+def test_maps_side_by_side_say_what_each_says() -> None:
+    random = np.random.default_rng(5)
+    z = random.normal(size=(50, 3))
+    y = (z + random.normal(size=z.shape) > 0).astype(float)
+    kinds: tuple[tuple[Method, ...], ...] = (("platt",) * 3, ("platt", "isotonic", "beta"))
+    for methods in kinds:
+        maps = [calibrate(z[:, column], y[:, column], method) for column, method in enumerate(methods)]
+        expected = np.stack([each(z[:, column]) for column, each in enumerate(maps)], axis=1)
+        assert np.array_equal(side_by_side(maps, z), expected)

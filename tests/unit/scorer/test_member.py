@@ -4,7 +4,6 @@ import numpy as np
 
 from scorer.analysing import table_of
 from scorer.contexts import Samples
-from scorer.features.experience import ExperienceByFold
 from scorer.member import outlook_features
 from tests.unit.scorer import synthetic
 
@@ -14,13 +13,12 @@ MODELS = tuple(sorted(synthetic.SKILLS))  # large, middle, small
 
 def test_of_the_answers_seen_the_one_that_looks_best_is_looked_at() -> None:
     table = table_of(LOG, MODELS)
-    experience = ExperienceByFold(table, np.ones(table.present.shape), np.zeros(len(table), dtype=np.int64))
     looks = np.zeros(table.present.shape)
     looks[:, 1] = -1.0  # the middle model's answers look worse than the small one's
     looks[:, 0] = 9.0  # and the large model's look best, but it is the one that has not answered
     seen = [[False, True, True], [False, True, False], [False, False, False]]
     samples = Samples(rows=np.arange(3), models=np.zeros(3, dtype=np.int64), context=np.array(seen))
-    X = outlook_features(table, samples, np.zeros(looks.shape), looks, experience.without(set()))
+    X = outlook_features(table, samples, np.zeros(looks.shape), looks, np.zeros(len(MODELS)))
     asked = table.query_values.shape[1]
     answer = X[:, asked : asked + table.values.shape[2]]
     assert np.array_equal(X[:, :asked], table.query_values[:3])

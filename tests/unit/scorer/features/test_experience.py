@@ -48,7 +48,7 @@ def test_without_any_fold_it_knows_nothing_and_says_so_evenly(table: AnswerTable
 def test_many_experiences_say_what_each_says(table: AnswerTable) -> None:
     quality = np.random.default_rng(1).integers(0, 2, (N, K)).astype(float)
     experiences = [made(table, quality, {fold}) for fold in range(3)]
-    together = ManyExperiences(experiences).facts_of(2)
+    together = ManyExperiences(experiences).facts_of(np.array([2]))
     for index, experience in enumerate(experiences):
         alone = facts_of(experience, np.array([2]))
         assert np.array_equal(together.accuracies[index], alone.accuracies[0])

@@ -74,9 +74,9 @@ def test_one_row_gives_the_number_that_many_give() -> None:
 def test_many_linear_models_say_what_each_says() -> None:
     X, y = data()
     models = [fit_linear(X, y, seed=0), fit_linear(X[:100], y[:100], seed=0)]
-    together = ManyLinear(models).logits(X[:2])
-    assert together[0] == pytest.approx(models[0].logits(X[:1])[0])
-    assert together[1] == pytest.approx(models[1].logits(X[1:2])[0])
+    together = ManyLinear(models).logits(np.stack([X[:3], X[3:6]]))
+    assert together[0] == pytest.approx(models[0].logits(X[:3]))
+    assert together[1] == pytest.approx(models[1].logits(X[3:6]))
 
 
 def test_numpy_serves_what_scikit_learn_fitted() -> None:
