@@ -118,7 +118,7 @@ async def test_redis_hangs_dies_and_comes_back(when_down: str, tmp_path: Path) -
         pytest.skip("redis-server is not installed here")
     port, rules = free_port(), f"rate_limits: {{when_redis_is_down: {when_down}}}\n"
     there = f"redis: {{url: 'redis://127.0.0.1:{port}/0', timeout_s: 1}}\n"
-    down = (200, "") if when_down == "local" else (503, "unavailable")
+    down = (200, "") if when_down == "local" else (503, "rate_limits_unavailable")
     async with (
         BadUpstream() as upstream,
         a_gateway(tmp_path, models(large=upstream.base_url), there, rules) as (_, http),
