@@ -273,9 +273,7 @@ async def _compared(path: Path, account: Account, soaked: Soaked) -> Soaked:
 def _differences(attempt: str, row: Any, account: Account) -> list[str]:
     counts, amount = (row["prompt_tokens"], row["completion_tokens"]), row["amount_nanousd"]
     if attempt not in account.told:  # never reached the upstream: given up before, or while it was being sent
-        unheard = row["state"] == "cancelled" or (
-            row["state"] == "failed" and (not amount or row["usage_source"] == "estimated")
-        )
+        unheard = row["state"] == "cancelled" or (row["state"] == "failed" and not amount)
         told = f"{attempt}: {row['state']}, {row['error_kind']}, at {amount}, and the upstream knows nothing of it"
         return [] if unheard else [told]
     if attempt in account.free:

@@ -63,7 +63,7 @@ def post_answer(parts: Sequence[Split], prices: PriceBook, *, seed: int, progres
 
 
 def pre_call(parts: Sequence[Split], *, seed: int) -> Any:
-    """With few labels (mean over draws, judged on the first part's held queries) and with all (all held queries)."""
+    """With few labels (mean over draws, and over the parts) and with all (on the held queries of all parts)."""
     weak, strong = weak_and_strong(parts[0][0])
     held = [query for _, others in parts for query in others]
     wanted = np.concatenate([before_any_call(train, others, weak, strong) for train, others in parts])
@@ -72,5 +72,12 @@ def pre_call(parts: Sequence[Split], *, seed: int) -> Any:
         weak=np.array([query.labels[weak] for query in held]),
         strong=np.array([query.labels[strong] for query in held]),
     )
-    few = by_few_labels(*parts[0], weak, strong, n=FEW, draws=DRAWS, seed=seed)
-    return {"weak": weak, "strong": strong, "n": len(held), "apgr_1500": few, **figures(pair, seed=seed)}
+    few = [by_few_labels(*part, weak, strong, n=FEW, draws=DRAWS, seed=seed) for part in parts]
+    return {
+        "weak": weak,
+        "strong": strong,
+        "n": len(held),
+        "apgr_1500": {name: float(np.mean([part[name] for part in few])) for name in few[0]},
+        "apgr_1500_by_part": [part["value"] for part in few],
+        **figures(pair, seed=seed),
+    }
