@@ -122,6 +122,10 @@ class Telemetry:
         return Histogram(name, help_text, labels, buckets=_SECONDS, registry=self.registry)
 
 
+# JSON lets these stand as they are; to viewers they end a line, and to some terminals they begin a command
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line, so that nothing that a client sends can begin a line of its own."""
 
@@ -136,7 +140,7 @@ class JsonLines(logging.Formatter):
         fields |= getattr(record, "fields", {})
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return encode(fields).decode()
+        return encode(fields).decode().translate(_ESCAPED)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
