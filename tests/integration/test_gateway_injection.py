@@ -63,7 +63,7 @@ async def test_hostile_values_forge_no_header_and_no_log_line(tmp_path: Path) ->
                         f'{{"model": "auto", "messages": [{{"role": {text}, "content": "x"}}]}}',
                         f'{{"model": "auto", "messages": [{{"role": "user", "content": {text}}}], "user": {text}}}',
                         f'{{"model": "auto", "messages": {json.dumps(HELLO)}, "spillway": {{"policy": {text}}}}}',
-                        f'{{"model": "auto", "messages": {json.dumps(HELLO)}, "spillway": {{"tags": {{{text}: "b"}}}}}}',
+                        f'{{"model": "auto", "messages": {json.dumps(HELLO)}, "spillway": {{"tags": {{{text}: 1}}}}}}',
                         f'{{"model": "auto", "messages": {json.dumps(HELLO)}, {text}: 1}}',
                     ):
                         response = await http.post("/v1/chat/completions", content=body.encode())

@@ -1,7 +1,6 @@
 """Secrets are planted wherever one can stand, in configuration and requests; then everything said is searched."""
 
 import asyncio
-import json
 import logging
 import subprocess
 from collections.abc import Iterator
