@@ -10,7 +10,7 @@ _STOPPED = {
     "best_so_far": "{model} had the best answer of those that were paid for, and no later tier gave a better one.",
     "failed_verification": "{model} answered although a verifier failed its answer, as it failed every other one.",
     "fallback": "{model} answered as a fallback, for no model of the strategy could be called with success.",
-    "released": "The beginning of {model}'s answer was good enough to be streamed before its end was there.",
+    "released": "{model} answered, streamed before its end was there: the beginning was good enough.",
     "budget_exhausted": "{model} had the best answer of those that were paid for, and no budget was left for more.",
     "scorer_abstained": "{model} answered as the safe model, for the scorer could judge none of the answers.",
 }
