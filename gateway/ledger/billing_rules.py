@@ -8,10 +8,10 @@ only for streams, where something can be heard: else the bound. ``bound``: all t
 provider bills what it makes to the end, whoever listens, so the call is read to its end, to learn how much that is;
 where that is not possible, it is as ``bound``.
 
-These are assumptions, from what providers document and what was seen of them; none of them promises it:
-OpenAI and Azure stop generating when the connection closes and bill what was generated (OpenAI's help pages on stopping
-a stream); Anthropic likewise. Google and Bedrock say nothing of it, and their SDKs' threads report full bills for
-closed streams. Errors of 5xx come without usage and are not billed where a provider's pricing says "successful".
+These are assumptions of ours, not quoted from a contract or a page; hold them against a bill (``spillway reconcile``)
+and say otherwise in the configuration where they are wrong: OpenAI, Azure and Anthropic are taken to stop generating
+when the connection closes and to bill what was generated; Google and Bedrock to bill the whole answer; none of them
+to bill errors of 5xx.
 Knows names of providers. Knows no amount.
 """
 

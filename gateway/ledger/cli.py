@@ -26,6 +26,19 @@ from gateway.tenancy.directory import Directory
 
 app = typer.Typer()
 
+SinceOption = Annotated[
+    str | None, typer.Option("--since", "--from", help="From this day or moment on (ISO 8601, UTC).")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", "--to", help="Until before this day or moment.")]
+OrgOption = Annotated[str | None, typer.Option("--org", "--tenant", help="Of this organisation only.")]
+TeamOption = Annotated[str | None, typer.Option("--team", help="Of this team's id only.")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="Of this key's id only.")]
+PolicyOption = Annotated[str | None, typer.Option("--policy", help="Of this policy only.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Of calls to this model only.")]
+ProviderOption = Annotated[str | None, typer.Option("--provider", help="Of calls that this provider bills only.")]
+KindOption = Annotated[str | None, typer.Option("--kind", help="Of this kind of calls only: answer, shadow, judge, …")]
+TagOption = Annotated[str | None, typer.Option("--tag", help="Of requests with this tag only: NAME=VALUE.")]
+
 
 class BadMoment(GatewayError):
     """A point in time is not one."""
@@ -40,18 +53,16 @@ def spend(
     by: Annotated[
         str, typer.Option(help="hour, day, model, provider, org, team, key, policy, kind or tag:NAME.")
     ] = "model",
-    since: Annotated[
-        str | None, typer.Option("--since", "--from", help="From this day or moment on (ISO 8601, UTC).")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", "--to", help="Until before this day or moment.")] = None,
-    org: Annotated[str | None, typer.Option("--org", "--tenant", help="Of this organisation only.")] = None,
-    team: Annotated[str | None, typer.Option(help="Of this team's id only.")] = None,
-    key: Annotated[str | None, typer.Option(help="Of this key's id only.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Of this policy only.")] = None,
-    model: Annotated[str | None, typer.Option(help="Of calls to this model only.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Of calls that this provider bills only.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Of this kind of calls only: answer, shadow, judge, …")] = None,
-    tag: Annotated[str | None, typer.Option(help="Of requests with this tag only: NAME=VALUE.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    org: OrgOption = None,
+    team: TeamOption = None,
+    key: KeyOption = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+    provider: ProviderOption = None,
+    kind: KindOption = None,
+    tag: TagOption = None,
     savings: Annotated[
         bool, typer.Option("--savings", help="What was saved against the reference model, or lost.")
     ] = False,

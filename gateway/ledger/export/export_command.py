@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.ledger.cli import moment, parsed_tag, the_ledger
+from gateway.ledger.cli import (
+    KeyOption,
+    KindOption,
+    ModelOption,
+    OrgOption,
+    PolicyOption,
+    ProviderOption,
+    SinceOption,
+    TagOption,
+    TeamOption,
+    UntilOption,
+    moment,
+    parsed_tag,
+    the_ledger,
+)
 from gateway.ledger.export.files import content_of, write_file
 from gateway.ledger.export.focus import FOCUS_COLUMNS, Focus, ListRate, Names
 from gateway.ledger.export.formats import CannotExport, Format, checked_format, encoded, encoder_of
@@ -33,18 +47,16 @@ def export(
     as_format: Annotated[
         str | None, typer.Option("--format", help="csv or parquet; else as the file's name ends, or csv.")
     ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", "--from", help="From this day or moment on (ISO 8601, UTC).")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", "--to", help="Until before this day or moment.")] = None,
-    org: Annotated[str | None, typer.Option("--org", "--tenant", help="Of this organisation only.")] = None,
-    team: Annotated[str | None, typer.Option(help="Of this team's id only.")] = None,
-    key: Annotated[str | None, typer.Option(help="Of this key's id only.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Of this policy only.")] = None,
-    model: Annotated[str | None, typer.Option(help="Of calls to this model only.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Of calls that this provider bills only.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Of this kind of calls only: answer, shadow, judge, …")] = None,
-    tag: Annotated[str | None, typer.Option(help="Of requests with this tag only: NAME=VALUE.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    org: OrgOption = None,
+    team: TeamOption = None,
+    key: KeyOption = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+    provider: ProviderOption = None,
+    kind: KindOption = None,
+    tag: TagOption = None,
     list_prices: Annotated[
         Path | None, typer.Option(help="focus: a price list of public prices; else litellm's map, for hosted models.")
     ] = None,
