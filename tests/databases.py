@@ -48,6 +48,21 @@ async def fresh_database(engine: Engine, folder: Path) -> AsyncGenerator[Databas
             await database.dispose()
 
 
+async def kept_url(engine: Engine, folder: Path, name: str, *, anew: bool) -> str:
+    """The URL of a database that stays. ``anew``: what was there of that name goes first."""
+    if engine == "sqlite":
+        for end in ("", "-wal", "-shm") if anew else ():
+            Path.unlink(folder / f"{name}.db{end}", missing_ok=True)
+        return f"sqlite+aiosqlite:///{folder / f'{name}.db'}"
+    server = make_url(os.environ.get("SPILLWAY_TEST_POSTGRES_URL", _LOOPBACK))
+    if anew:
+        await _administer(
+            server.render_as_string(hide_password=False), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+        )
+        await _administer(server.render_as_string(hide_password=False), f'CREATE DATABASE "{name}"')
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
 async def rows_of(database: Database, table: Table) -> Sequence[dict[str, Any]]:
     """Everything in a table, ordered by its primary key."""
     async with database.read() as connection:

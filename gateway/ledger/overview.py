@@ -13,6 +13,7 @@ from sqlalchemy import Row, Select, select
 
 from gateway.database import Database
 from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
+from gateway.ledger.rollups.sources import BY_DAY
 from gateway.ledger.rollups.tables import attempt_rollups, request_rollups
 from gateway.ledger.tables import attempts, closings, requests, settlements
 
@@ -136,7 +137,8 @@ class Overview:
         async with self._database.read() as connection:
             covered = await coverage(connection, _microseconds(period.since), _microseconds(period.until))
             sums = Sums(connection, covered, sqlite=self._database.is_sqlite)
-            by_request = await sums.of(request_rollups, _REQUEST_DIMENSIONS, _REQUEST_MEASURES, mine)
+            slot = BY_DAY if period.slot % timedelta(days=1) == timedelta() else "hour_us"
+            by_request = await sums.of(request_rollups, (slot, *_REQUEST_DIMENSIONS), _REQUEST_MEASURES, mine)
             by_attempt = await sums.of(attempt_rollups, _ATTEMPT_DIMENSIONS, _ATTEMPT_MEASURES, mine)
         return _request_groups(by_request, period), _attempt_groups(by_attempt)
 
@@ -163,7 +165,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
     )
 
 
-_REQUEST_DIMENSIONS = ("hour_us", "status", "cache_status", "reference_model", "reference_source")
+_REQUEST_DIMENSIONS = ("status", "cache_status", "reference_model", "reference_source")
 _REQUEST_MEASURES = ("requests", "spent_nanousd", "compared", "compared_nanousd", "reference_nanousd")
 _ATTEMPT_DIMENSIONS = ("policy", "stage", "model", "state")
 _ATTEMPT_MEASURES = (

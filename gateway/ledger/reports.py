@@ -16,20 +16,20 @@ from gateway.errors import InvalidRequest
 from gateway.ledger.decisions import DecisionReport, explain
 from gateway.ledger.entry import usd
 from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
+from gateway.ledger.rollups.sources import BY_DAY, DAY_US
 from gateway.ledger.rollups.tables import attempt_rollups, request_rollups
 
 Heading = Literal["hour", "day", "model", "provider", "org", "team", "key", "policy", "kind"]
 HEADINGS: tuple[Heading, ...] = get_args(Heading)
 TAG = "tag:"  # and its name
 
-_DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 _COLUMNS: Mapping[str, str] = {
     "org": "tenant_id",
     "team": "team_id",
     "key": "key_id",
     "hour": "hour_us",
-    "day": "hour_us",
+    "day": BY_DAY,
 }
 _OF_ATTEMPTS_ALONE = frozenset({"model", "provider", "kind"})  # a request may call several of them
 _ATTEMPT_MEASURES = (
@@ -242,7 +242,7 @@ def _heading(by: str | None, key: Key) -> str | None:
     if by is None:
         return None
     if by == "day":
-        return date.fromordinal(_EPOCH + int(key[0]) // _DAY_US).isoformat()
+        return date.fromordinal(_EPOCH + int(key[0]) // DAY_US).isoformat()
     if by == "hour":
         return datetime.fromtimestamp(int(key[0]) // 1_000_000, UTC).strftime("%Y-%m-%dT%H:00Z")
     told: str | None = key[0]

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.ledger.rollups.sources import HOUR_US, grouped
+from gateway.ledger.rollups.sources import DAY_US, grouped
 from gateway.ledger.rollups.tables import (
     ATTEMPT_DIMENSIONS,
     ATTEMPT_MEASURES,
@@ -23,8 +23,6 @@ from gateway.ledger.rollups.tables import (
     request_rollups,
     rollup_days,
 )
-
-DAY_US = 24 * HOUR_US
 
 DAYS_OF = {attempt_rollups: attempt_days, request_rollups: request_days}
 _ADDED: dict[Table, tuple[Sequence[str], Sequence[str]]] = {

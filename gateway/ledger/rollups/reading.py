@@ -12,8 +12,17 @@ from sqlalchemy import ColumnElement, FromClause, Table, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.rollups.changes import changes_since_marks
-from gateway.ledger.rollups.days import DAY_US, DAYS_OF, around, complete
-from gateway.ledger.rollups.sources import HOUR_US, Ranges, each_attempt, each_request, grouped, uncompiled, within
+from gateway.ledger.rollups.days import DAYS_OF, around, complete
+from gateway.ledger.rollups.sources import (
+    DAY_US,
+    HOUR_US,
+    Ranges,
+    each_attempt,
+    each_request,
+    grouped,
+    uncompiled,
+    within,
+)
 from gateway.ledger.rollups.tables import attempt_rollups, request_rollups, rollup_state
 
 _MOST_LINKS = 5_000  # with more of them behind, raw rows are quicker
@@ -88,7 +97,7 @@ class Sums:
         where: Sequence[Condition] = (),
         tag: str | None = None,
     ) -> dict[Key, dict[str, int | float]]:
-        """Of attempts (``attempt_rollups``) or requests, by the dimensions, which are columns of the table.
+        """Of attempts (``attempt_rollups``) or requests, by the dimensions: columns of the table, or ``BY_DAY``.
 
         tag : count each for its tag of this name.
         """

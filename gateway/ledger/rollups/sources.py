@@ -17,6 +17,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     or_,
     select,
     text,
@@ -27,6 +28,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.ledger.tables import attempts, closings, corrections, requests, settlements
 
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+BY_DAY = "day_us"
+"""A dimension of every source: the day of UTC that its hour lies in."""
+
 LONGEST_TAGS = 65_536  # longer ones were cut, and are no JSON
 
 Ranges = Sequence[tuple[int, int | None]]
@@ -49,9 +54,15 @@ def within(moment: ColumnElement[int], ranges: Ranges) -> ColumnElement[bool]:
 
 def grouped(source: FromClause, dimensions: Sequence[str], measures: Sequence[str]) -> Select[Any]:
     """The measures of a source added up for each combination of the dimensions."""
-    columns = [source.c[name] for name in dimensions]
+    columns = [_dimension(source, name) for name in dimensions]
     sums = [func.sum(source.c[name]).label(name) for name in measures]
     return select(*columns, *sums).group_by(*columns)
+
+
+def _dimension(source: FromClause, name: str) -> ColumnElement[Any]:
+    if name != BY_DAY:
+        return source.c[name]
+    return (source.c.hour_us - source.c.hour_us % literal_column(str(DAY_US))).label(BY_DAY)
 
 
 def amount_now() -> ColumnElement[Any]:

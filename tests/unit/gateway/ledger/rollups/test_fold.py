@@ -11,6 +11,7 @@ from gateway.database import Database
 from gateway.ledger.billing import Correction, Reservation
 from gateway.ledger.group import Group
 from gateway.ledger.liveness import Identity
+from gateway.ledger.overview import Overview, Period
 from gateway.ledger.reports import Reports, Span
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.reading import cover, coverage
@@ -118,16 +119,20 @@ async def test_months_are_read_by_whole_days_and_hours_beside_them(either: Datab
     await load(either, 2500, days=3)
     start = int(START.timestamp()) * 1_000_000
     spans = [Span(), Span(since=START + timedelta(hours=5, minutes=7), until=START + timedelta(hours=66))]
-    asked = [(by, span) for by in ("model", "tag:feature") for span in spans]
+    asked = [(by, span) for by in ("model", "tag:feature", "day") for span in spans]
     before = [await Reports(either).spend(by, span) for by, span in asked]
+    month = Period.days(30, START + timedelta(days=3))
+    page, _ = await Overview(either).costs("org0", month)
     await Rollups(either).fold(start + 80 * HOUR_US)
+    assert set((await Overview(either).costs("org0", month))[0]) == set(page)
     async with either.read() as connection:
         days = (await coverage(connection, *(start + n * HOUR_US for n in (5, 66)))).days
     assert days == (start + 24 * HOUR_US,)
     assert [await Reports(either).spend(by, span) for by, span in asked] == before
     async with either.write() as connection:
         await connection.execute(update(attempt_days).values(spent_nanousd=1))
-    assert await Reports(either).spend("model", spans[1]) != before[1]  # it is really days that are read
+    for (by, span), right in zip(asked, before, strict=True):
+        assert await Reports(either).spend(by, span) != right  # it is really days that are read
     assert [day async for day in Rollups(either).check()] == [start + n * 24 * HOUR_US for n in range(3)]
     await Rollups(either).fold(start + 80 * HOUR_US, rebuild=True)
     assert [await Reports(either).spend(by, span) for by, span in asked] == before
