@@ -36,8 +36,6 @@ def as_afforded(outcome: Outcome, when: WhenUnaffordable) -> Outcome:
     refusal = outcome.error
     if not isinstance(refusal, _MONEY):
         return outcome
-    if any(attempt.reply is not None for attempt in outcome.attempts):
-        refusal.headers["x-should-retry"] = "false"  # an answer has been paid for, and a retry would pay again
     if outcome.answered is None or when == "refuse":
         return replace(outcome, answered=None, stop_reason="failed")
     return replace(outcome, stop_reason="budget_exhausted")

@@ -9,13 +9,11 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import orjson
 
 from gateway.admission import Gate, Passing, must_be_open_to
 from gateway.affordable import as_afforded, within_limit
-from gateway.auth import ANONYMOUS
 from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
 from gateway.capabilities import needs_of
@@ -24,11 +22,12 @@ from gateway.errors import NotCached
 from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.idempotency.once import Once
 from gateway.keys import Caller
-from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent, usd
+from gateway.ledger.entry import CacheStatus, RequestStatus, Spent, usd
 from gateway.ledger.request_log import RequestLog
 from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
 from gateway.policies import Choice, PolicyBook
+from gateway.request_record import as_altered, record_of
 from gateway.telemetry import Telemetry
 from gateway.upstream_errors import refusal
 from gateway.wishes import CacheWish
@@ -39,9 +38,6 @@ from router.pacing import under_pressure
 from router.trial import Opening
 
 Held = Callable[[], AbstractContextManager[object]]
-
-
-STICKY_TAG = "spillway.sticky"
 
 
 class Completions:
@@ -122,16 +118,16 @@ class Completions:
     async def _passed(
         self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, key: str | None, hold: Hold | None
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
-        record = _record(request, caller, choice, passing, hold)
+        record = record_of(request, caller, choice, passing, hold)
         entry = None if key is None else await self._lookup(key, choice, request.wishes.cache)
         if entry is None and request.wishes.cache.only:
             raise NotCached("No answer to this request is kept, and no model was to be asked.")
         status: CacheStatus = "DISABLED" if key is None else "MISS" if entry is None else "HIT"
         self._telemetry.looked_up(choice.policy, status)
-        await self._ledger.open_request(record)
         most_nanousd, clamped = _limit(request, caller)
         log = self._ledger.log_for(record, request.body, most_nanousd=most_nanousd, tariff=self._tariff)
         choice = within_limit(choice, most_nanousd, log.bound_nanousd)
+        await self._ledger.open_request(as_altered(record, choice))
         page = _Page(log, choice, self._telemetry, passing)
         draft = Decision(
             id=record.decision_id,
@@ -353,25 +349,6 @@ def _limit(request: ChatRequest, caller: Caller) -> tuple[int | None, tuple[str,
 def _owner(caller: Caller, choice: Choice) -> str:
     """Whose conversations are alike: those of one tenant with one policy."""
     return f"{caller.tenant_id}\n{choice.policy}"
-
-
-def _record(request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, hold: Hold | None) -> RequestRecord:
-    held = {} if hold is None else {STICKY_TAG: str(hold.tier)}
-    return RequestRecord(
-        decision_id=request.query.id,
-        created=datetime.now(UTC),
-        tenant_id=caller.tenant_id,
-        team_id=caller.team_id,
-        tags={**request.wishes.tags, **request.wishes.told(), **held, **passing.tags},
-        key_id=None if caller is ANONYMOUS else caller.key_id,
-        policy=choice.policy,
-        requested_model=request.model,
-        endpoint=request.endpoint,
-        streamed=request.stream,
-        strategy_id=choice.strategy.id,
-        scorer_version=choice.scorer.version if choice.scorer else None,
-        reference_model=choice.strategy.reference_model,
-    )
 
 
 def _completion(

@@ -141,10 +141,13 @@ class Database:
         return self.is_sqlite and not Path(str(self._url.database)).exists()
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A connection on which every statement sees one state of SQLite, or committed states of PostgreSQL."""
+    async def read(self, within_s: float | None = None) -> AsyncGenerator[AsyncConnection]:
+        """A connection on which every statement sees one state of SQLite, or committed states of PostgreSQL.
+
+        within_s : DatabaseUnavailable if it takes longer; by default it may take as long as any statement may.
+        """
         self._still_there()
-        async with _named_errors(), self._reader.connect() as connection:
+        async with _named_errors(), asyncio.timeout(within_s), self._reader.connect() as connection:
             yield connection
 
     @asynccontextmanager

@@ -183,3 +183,6 @@ class InternalError(RequestError):
     """A defect of the gateway. The message says nothing of its insides; the log does."""
 
     status, type, code = 500, "server_error", "internal_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"x-should-retry": "false"})  # it may have been paid for

@@ -29,6 +29,7 @@ DEFAULT_TENANT = "default"
 _RECOGNISABLE = len(PREFIX) + 6  # of 43 random characters, 6 tell keys apart and leave 37 to guess
 _LONGEST = 256
 _TRUSTED_IN_OUTAGE_S = 600.0  # while the database is away, nobody can revoke a key either
+_PATIENCE_S = 2.0  # every request waits for this look-up
 
 
 class NoSuchKey(GatewayError):
@@ -116,6 +117,7 @@ class KeyStore:
         self._database = database
         self._remember_s, self._remember_most, self._clock = remember_s, remember_most, clock
         self._recent: OrderedDict[str, tuple[float, Caller | None]] = OrderedDict()
+        self._away_until = 0.0  # so long a database that did not answer is not asked again by those who can do without
         self._epoch = 0  # raised by every change here: an answer read before a change is not remembered after it
 
     async def create(
@@ -201,11 +203,15 @@ class KeyStore:
         recent = self._recent.get(digest)
         if recent is not None and self._clock() < recent[0]:
             return recent[1]
+        trusted = recent is not None and self._clock() <= recent[0] + _TRUSTED_IN_OUTAGE_S
+        if recent is not None and trusted and self._clock() < self._away_until:
+            return recent[1]
         epoch = self._epoch
         try:
             caller = await self._look_up(digest)
         except DatabaseUnavailable:
-            if recent is None or self._clock() > recent[0] + _TRUSTED_IN_OUTAGE_S:
+            self._away_until = self._clock() + self._remember_s
+            if recent is None or not trusted:
                 raise
             return recent[1]
         if epoch == self._epoch:
@@ -220,7 +226,7 @@ class KeyStore:
     async def _look_up(self, digest: str) -> Caller | None:
         now_us = _microseconds(datetime.now(UTC))
         previous = (_keys.c.previous_sha256 == digest) & (_keys.c.previous_until_us > now_us)
-        async with self._database.read() as connection:
+        async with self._database.read(_PATIENCE_S) as connection:
             return await self._caller(connection, or_(_keys.c.secret_sha256 == digest, previous))
 
     async def _caller(self, connection: AsyncConnection, which: ColumnElement[bool]) -> Caller | None:

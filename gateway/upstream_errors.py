@@ -19,7 +19,7 @@ from router.errors import (
     NotRecorded,
     VerificationFailed,
 )
-from router.outcome import Outcome
+from router.outcome import Attempt, Outcome
 
 _SECRET = re.compile(r"(?i)\b(sk-|pk-|rk-|key-|gsk_|AIza|xai-|hf_|Bearer\s+)[A-Za-z0-9_\-.*]{6,}")
 _LONGEST = 600
@@ -28,7 +28,9 @@ _LONGEST = 600
 def refusal(outcome: Outcome | None) -> RequestError:
     """The error of a request that nobody answered."""
     error = outcome.error if outcome is not None else None
+    paid = outcome is not None and any(map(_may_be_billed, outcome.attempts))
     if isinstance(error, RequestError):  # the ledger would not have it
+        error.headers |= _DO_NOT_RETRY if paid else {}
         return error
     if isinstance(error, VerificationFailed):
         said = "Every answer to this request failed a verifier of the policy, which returns none that did."
@@ -36,11 +38,7 @@ def refusal(outcome: Outcome | None) -> RequestError:
     if not isinstance(error, BackendError):
         return UpstreamFailed("No model answered.", status=502, code="upstream_failed", headers=_DO_NOT_RETRY)
     told = _told(error)
-    if outcome is not None and any(
-        attempt.error.may_be_billed if attempt.error is not None else attempt.reply is not None
-        for attempt in outcome.attempts
-    ):
-        told.headers |= _DO_NOT_RETRY
+    told.headers |= _DO_NOT_RETRY if paid else {}
     return told
 
 
@@ -51,6 +49,12 @@ def without_secrets(text: str) -> str:
 
 
 _DO_NOT_RETRY = {"x-should-retry": "false"}  # what failed may have been billed, and a retry would pay again
+
+
+def _may_be_billed(attempt: Attempt) -> bool:
+    if attempt.error is not None:
+        return attempt.error.may_be_billed
+    return attempt.reply is not None or attempt.state == "cancelled"
 
 
 def _told(error: BackendError) -> RequestError:

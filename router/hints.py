@@ -4,15 +4,18 @@ Knows where they stand. A backend whose upstream has no word for one must not se
 they do not know; the client is told which ones were left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-Hint = Literal["prompt_caching", "thinking"]
-HINTS: frozenset[Hint] = frozenset({"prompt_caching", "thinking"})
+Hint = Literal["prompt_caching", "thinking", "reasoning_content"]
+HINTS: frozenset[Hint] = frozenset({"prompt_caching", "thinking", "reasoning_content"})
+CLAUDES: frozenset[Hint] = HINTS - {"reasoning_content"}
+"""Those that Claude understands."""
 
 _FIELDS: Mapping[Hint, frozenset[str]] = {
     "prompt_caching": frozenset({"cache_control"}),
     "thinking": frozenset({"thinking", "thinking_blocks"}),
+    "reasoning_content": frozenset(),  # clients of such a model may send it themselves, so it is never taken out
 }
 Json = dict[str, Any]
 
@@ -20,8 +23,14 @@ Json = dict[str, Any]
 def without_hints(body: Mapping[str, Any], expressible: frozenset[Hint]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The body without the hints that are not expressible, and the names of the fields that were left out.
 
-    The body itself where nothing had to be left out.
+    Reasoning that is handed back (``thinking_blocks``) may come from another model than the one that is asked now: one
+    that checks signatures is told what is signed, one that takes ``reasoning_content`` is told the words in it. The
+    body itself where nothing had to be changed.
     """
+    if "thinking" in expressible:
+        body = _reworded(body, _signed)
+    elif "reasoning_content" in expressible:
+        body = _reworded(body, _worded)
     names = frozenset[str]().union(*(_FIELDS[hint] for hint in HINTS - expressible))
     if not names:
         return body, ()
@@ -32,6 +41,31 @@ def without_hints(body: Mapping[str, Any], expressible: frozenset[Hint]) -> tupl
         if isinstance(items, list):
             kept[name] = [_item(item, names, found) for item in items]
     return (kept, tuple(sorted(found))) if found else (body, ())
+
+
+def _reworded(body: Mapping[str, Any], reword: Callable[[Json], Json]) -> Mapping[str, Any]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any(map(_blocks, messages)):
+        return body
+    return {**body, "messages": [reword(message) if _blocks(message) else message for message in messages]}
+
+
+def _blocks(message: Any) -> list[Mapping[str, Any]]:
+    blocks = message.get("thinking_blocks") if isinstance(message, Mapping) else None
+    return [block for block in blocks if isinstance(block, Mapping)] if isinstance(blocks, list) else []
+
+
+def _signed(message: Json) -> Json:
+    signed = [block for block in _blocks(message) if block.get("signature") or block.get("data")]
+    kept = _without(message, frozenset({"thinking_blocks"}), set())
+    return kept | {"thinking_blocks": signed} if signed else kept
+
+
+def _worded(message: Json) -> Json:
+    texts = [block.get("thinking") for block in _blocks(message)]
+    words = "".join(text for text in texts if isinstance(text, str))
+    kept = _without(message, frozenset({"thinking_blocks"}), set())
+    return {"reasoning_content": words, **kept} if words else kept
 
 
 def _item(item: Any, names: frozenset[str], found: set[str]) -> Any:

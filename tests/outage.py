@@ -1,4 +1,4 @@
-"""A way to a PostgreSQL server that can be cut and mended: as a server that is stopped looks from the gateway.
+"""A way to a PostgreSQL server that can be cut and mended, or fall silent: as one that is stopped, or hangs, looks.
 
 Knows bytes and connections.
 """
@@ -12,13 +12,15 @@ from sqlalchemy.engine import make_url
 
 
 class Line:
-    """The way there. ``cut`` drops every connection and takes no new one."""
+    """The way there. ``cut`` drops every connection and takes no new one; ``hang`` takes them and brings nothing."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.port = 0
 
     async def mend(self) -> None:
@@ -36,6 +38,14 @@ class Line:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def hang(self) -> None:
+        """Connections stay and are taken, and nothing comes through."""
+        self._flows.clear()
+
+    def resume(self) -> None:
+        """What had been sent meanwhile comes through, and all that is sent from now on."""
+        self._flows.set()
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._host, self._port)
         self._writers |= {writer, back}
@@ -47,6 +57,7 @@ class Line:
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while content := await source.read(65_536):
+                await self._flows.wait()
                 sink.write(content)
                 await sink.drain()
         sink.transport.abort()

@@ -94,6 +94,7 @@ class Soaked:
     unsettled: int
     unclosed: int
     wrong: list[str]
+    unsure: list[str]  # calls whose connection died, put down at an estimate, and the upstream never heard of them
     billed: tuple[int, int, int]  # calls with usage told, prompt and completion tokens, by the upstream's account
 
     @property
@@ -125,6 +126,7 @@ class Soaked:
             f"unsettled attempts {self.unsettled}, unclosed requests {self.unclosed}",
             f"the upstream told usage for {calls} calls ({prompt} + {completion} tokens); differences to the ledger: "
             f"{len(self.wrong)} {self.wrong[:3]}",
+            f"estimates for calls that the upstream never heard of: {len(self.unsure)} {self.unsure[:3]}",
         ]
 
 
@@ -161,7 +163,7 @@ async def soak(folder: Path, *, seconds: float, clients: int) -> Soaked:
             await draining
     return await _compared(path, account, Soaked(
         seconds=seconds, clients=clients, seen=seen, rss_mb=rss, blocks=blocks, idle=idle, warm=warm, states=Counter(),
-        unsettled=-1, unclosed=-1, wrong=[], billed=(0, 0, 0),
+        unsettled=-1, unclosed=-1, wrong=[], unsure=[], billed=(0, 0, 0),
     ))  # fmt: skip
 
 
@@ -264,10 +266,19 @@ async def _compared(path: Path, account: Account, soaked: Soaked) -> Soaked:
     soaked.states = Counter(str(row["state"]) for row in rows.values())
     soaked.wrong = [*(f"{attempt}: no row" for attempt in account.told.keys() - rows.keys())]
     for attempt, row in rows.items():
-        soaked.wrong += _differences(attempt, row, account)
+        if attempt not in account.told and _is_unsure(row):
+            soaked.unsure.append(f"{attempt}: {row['error_kind']} at {row['amount_nanousd']}")
+        else:
+            soaked.wrong += _differences(attempt, row, account)
     told = [usage for usage in account.told.values() if usage is not None]
     soaked.billed = (len(told), sum(prompt for prompt, _ in told), sum(said for _, said in told))
     return soaked
+
+
+def _is_unsure(row: Any) -> bool:
+    """Whether the connection died under a call: nobody here can know how far it had come."""
+    estimated = row["usage_source"] == "estimated" and row["amount_nanousd"]
+    return bool(row["state"] == "failed" and row["error_kind"] == "BackendBroken" and estimated)
 
 
 def _differences(attempt: str, row: Any, account: Account) -> list[str]:

@@ -22,7 +22,17 @@ from gateway.config.upstreams import (
 )
 from gateway.errors import ConfigError
 
-Capability = Literal["tools", "vision", "audio", "documents", "json_schema", "logprobs", "prompt_caching", "thinking"]
+Capability = Literal[
+    "tools",
+    "vision",
+    "audio",
+    "documents",
+    "json_schema",
+    "logprobs",
+    "prompt_caching",
+    "thinking",
+    "reasoning_content",
+]
 
 # Names travel in headers and in URLs, so they may hold nothing that means something there.
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]

@@ -35,6 +35,7 @@ def decisions_router(
         """One decision in full. Amounts are decimal strings of USD; null is unknown.
 
         ``certificate`` is what is certified of the strategy that decided; null too if that is no longer in use here.
+        Where it was not carried out as certified, the tag ``spillway.certificate`` says in what.
         """
         caller = await caller_of(request, authenticator)
         with suppress(TimeoutError):  # then what is known so far is told

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from router.backends.backend import Backend, Call, Chunk, Reply
-from router.hints import HINTS, Hint, without_hints
+from router.hints import CLAUDES, HINTS, Hint, without_hints
 
 _OPENAIS_HOSTS = ("openai.com", "openai.azure.com")
 _THINKING_PROVIDERS = ("anthropic/", "bedrock/", "vertex_ai/claude", "vertex_ai/anthropic", "azure_ai/claude")
@@ -24,7 +24,7 @@ def expressible(kind: str, upstream_model: str | None, said: frozenset[str] | No
     named = frozenset(hint for hint in HINTS if said is not None and hint in said)
     model = upstream_model or ""
     claude = kind == "hosted" and model.startswith(_THINKING_PROVIDERS) and ("claude" in model or "anthropic" in model)
-    return HINTS if claude and said is None else named
+    return CLAUDES if claude and said is None else named
 
 
 class Expressing:

@@ -61,6 +61,10 @@ async def test_decisions_show_the_certificate_of_their_strategy(tmp_path: Path) 
             assert decision["certificate"] == strategy.certificate.told()
             assert decision["certificate"]["promise"]["alpha"] == 0.02
             assert "seen" not in decision["certificate"]
+            assert "spillway.certificate" not in decision["tags"]
+            wished = await gateway.chat("auto", spillway={"min_tier": 2})
+            assert wished.headers["x-spillway-certificate"] == "void: tiers"
+            assert (await gateway.decision(wished))["tags"]["spillway.certificate"] == "void: tiers"
             for model in ("cascade/plain", "large"):  # without one; and no strategy at all
                 assert (await gateway.decision(await gateway.chat(model)))["certificate"] is None
 

@@ -193,3 +193,32 @@ async def test_without_a_spool_nothing_is_called_that_cannot_be_written_down(tmp
             assert await asyncio.to_thread(process.wait, 60) == 0
         total = await spent(tmp_path)
         assert (total["accepted"], total["open"], len(upstream.asked)) == (40, 0, 40)
+
+
+@pytest.mark.parametrize("spool", [True, False])
+async def test_a_database_that_falls_silent_holds_no_request_for_long(spool: bool, tmp_path: Path) -> None:
+    """Its connections stay open and nothing comes over them: somebody has to lose patience."""
+    async with BadUpstream() as upstream, fresh_url("postgresql", tmp_path) as url, a_line(url) as (line, over):
+        ledger = "ledger: {spool: spool}\n" if spool else ""
+        sections = (models(large=upstream.base_url), f"database: {{url: '{over}'}}\n", ledger)
+        async with a_gateway(tmp_path, *sections) as (process, http):
+            seen, during = list[tuple[int, str, float]](), list[tuple[int, str, float]]()
+            await load(http, seen)
+            called = len(upstream.asked)
+            line.hang()
+            await load(http, during, each=2)
+            assert {status for status, _ in statuses(during)} == {200 if spool else 503}
+            assert (await health(http))[:2] == (200, 200 if spool else 503)
+            assert len(upstream.asked) == called + (10 if spool else 0)
+            line.resume()
+            await ready_again(http)
+            await measured(http, "spillway_ledger_unsettled 0.0")
+            if spool:
+                await measured(http, "spillway_ledger_spooled_bytes 0.0")
+            await load(http, seen)
+            assert statuses(seen) == {(200, ""): 40}
+            process.terminate()
+            assert await asyncio.to_thread(process.wait, 60) == 0
+        total = await spent(tmp_path)
+        assert (total["accepted"], total["open"]) == (50 if spool else 40, 0)
+        assert len(upstream.asked) == total["accepted"]

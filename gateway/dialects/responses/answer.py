@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.dialects.anthropic.answer import first_choice
 from gateway.dialects.chat.answer import cost_usd
+from gateway.dialects.responses.reasoning import reasoning_item
 from gateway.dialects.segments import Segment, segments_of
 from gateway.exchange import Completion, Decision
 from scorer.answer import Usage
@@ -84,10 +85,7 @@ def item_of(decision: Decision, place: int, segment: Segment, status: str = "com
     name = f"{decision.id.removeprefix('dec_')}_{place}"
     match segment.kind:
         case "reasoning" | "redacted":
-            item: Json = {"id": f"rs_{name}", "type": "reasoning", "summary": [], "status": status}
-            if segment.kind == "reasoning":
-                item["content"] = [{"type": "reasoning_text", "text": segment.text}]
-            return item
+            return {"id": f"rs_{name}", "status": status, **reasoning_item(segment)}
         case "tool":
             call = {"call_id": segment.id, "name": segment.name, "arguments": segment.text}
             return {"id": f"fc_{name}", "type": "function_call", "status": status, **call}

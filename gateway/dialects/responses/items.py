@@ -1,13 +1,14 @@
 """Input items of OpenAI's Responses API as chat messages.
 
-Knows both shapes. Items that only OpenAI's own servers can make sense of are refused by name; reasoning that is handed
-back is a hint that chat has no word for, so it is left out and noted.
+Knows both shapes. Items that only OpenAI's own servers can make sense of are refused by name. Reasoning that is handed
+back is told the model if it came from here; otherwise, say sealed by another server, it is left out and noted.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects.fields import is_typed, unsupported, wrong
+from gateway.dialects.responses.reasoning import thought_of
 
 Json = dict[str, Any]
 _ROLES = ("user", "assistant", "system", "developer")
@@ -23,25 +24,39 @@ def messages_of(items: Any) -> tuple[list[Json], tuple[str, ...]]:
         raise wrong("input", "is required: a string or a list of at least one item")
     messages: list[Json] = []
     dropped: dict[str, None] = {}
+    thoughts: list[Json] = []  # they belong to what the assistant says or calls next
     for n, item in enumerate(items):
         where = f"input[{n}]"
         if not isinstance(item, dict):
             raise wrong(where, "must be an object")
         kind = item.get("type", "message")
-        if kind == "message":
-            messages.append(_message(item, where))
-        elif kind in _CALLS:
-            _add_call(messages, _call(item, where))
-        elif kind in _OUTPUTS:
-            messages.append(_output(item, where))
-        elif kind == "reasoning":
+        if kind == "reasoning":
+            thought = thought_of(item)
+            thoughts += [thought] if thought else []
+            dropped |= {} if thought else {"reasoning": None}
+            continue
+        _add(messages, item, where)
+        if thoughts and messages[-1]["role"] == "assistant":
+            messages[-1].setdefault("thinking_blocks", []).extend(thoughts)
+        elif thoughts:
             dropped["reasoning"] = None
-        else:
-            known = ", ".join(("message", *_CALLS, *_OUTPUTS, "reasoning"))
-            raise unsupported(f"{where}.type", f"{str(kind)[:60]!r} is not supported here; there are {known}")
+        thoughts = []
     if not messages:
         raise wrong("input", "has nothing that a model could answer")
-    return messages, tuple(dropped)
+    return messages, (*dropped, *(("reasoning",) if thoughts and "reasoning" not in dropped else ()))
+
+
+def _add(messages: list[Json], item: Mapping[str, Any], where: str) -> None:
+    kind = item.get("type", "message")
+    if kind == "message":
+        messages.append(_message(item, where))
+    elif kind in _CALLS:
+        _add_call(messages, _call(item, where))
+    elif kind in _OUTPUTS:
+        messages.append(_output(item, where))
+    else:
+        known = ", ".join(("message", *_CALLS, *_OUTPUTS, "reasoning"))
+        raise unsupported(f"{where}.type", f"{str(kind)[:60]!r} is not supported here; there are {known}")
 
 
 def _message(item: Mapping[str, Any], where: str) -> Json:

@@ -58,6 +58,7 @@ LEANS_ON_STORAGE = {
     "background": "is not supported here: a response is awaited or streamed",
 }
 _LOGPROBS = "message.output_text.logprobs"
+_INCLUDED = (_LOGPROBS, "reasoning.encrypted_content")
 _CONVERTED = frozenset(
     {"model", "stream", "stream_options", "input", "instructions", "max_output_tokens", "store", "include", "reasoning",
      "text", "tools", "tool_choice", "truncation", "max_tool_calls", *LEANS_ON_STORAGE}
@@ -123,7 +124,7 @@ def _logprobs(body: Mapping[str, Any]) -> Json:
 
 def _dropped(body: Mapping[str, Any]) -> list[str]:
     reasoning = body.get("reasoning") or {}
-    dropped = [f"include.{name}" for name in body.get("include") or () if name != _LOGPROBS]
+    dropped = [f"include.{name}" for name in body.get("include") or () if name not in _INCLUDED]
     dropped += [f"reasoning.{name}" for name in ("summary", "generate_summary") if reasoning.get(name)]
     if body.get("truncation") not in (None, "disabled"):
         dropped.append("truncation")

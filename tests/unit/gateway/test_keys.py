@@ -1,8 +1,12 @@
 """Keys: secrets are shown once and kept as hashes, and a revoked key opens nothing."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import pytest
 
-from gateway.database import Database
+from gateway.database import Database, DatabaseUnavailable
 from gateway.keys import Caller, KeyStore, NoSuchKey
 from gateway.tenancy.tables import virtual_keys
 from tests.databases import rows_of
@@ -108,3 +112,39 @@ async def test_guesses_do_not_fill_the_memory(database: Database) -> None:
     for guess in range(10):
         await store.find(f"sk-spw-{guess}")
     assert len(store._recent) == 3
+
+
+async def test_while_the_database_is_away_known_keys_open_and_it_is_not_asked_again_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    store = KeyStore(database, remember_s=3.0, clock=clock)
+    info, secret = await store.create("app")
+    _, other = await store.create("other")
+    assert await store.find(secret) is not None
+    asked = list[float]()
+
+    @asynccontextmanager
+    async def away(within_s: float | None = None) -> AsyncGenerator[None]:
+        asked.append(clock.now)
+        if asked:
+            raise DatabaseUnavailable("away")
+        yield
+
+    monkeypatch.setattr(database, "read", away)
+    for clock.now in (3.0, 3.1, 5.9, 6.0):
+        found = await store.find(secret)
+        assert found is not None
+        assert found.key_id == info.key_id
+    assert asked == [3.0, 6.0]
+    with pytest.raises(DatabaseUnavailable):
+        await store.find(other)  # it was never seen to be good
+    clock.now = 700.0
+    with pytest.raises(DatabaseUnavailable):
+        await store.find(secret)
+
+
+async def test_a_silent_database_is_not_waited_for_longer_than_said(database: Database) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        async with database.read(within_s=0.01):
+            await asyncio.sleep(1)

@@ -1,5 +1,7 @@
 """What is told of a failure: its kind and remedy, never a secret, and no retry that would pay twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import Unavailable, UpstreamFailed
@@ -75,6 +77,15 @@ def test_busy_says_when_to_come_back() -> None:
 def test_what_the_ledger_refuses_is_told_as_it_is() -> None:
     error = Unavailable("not now")
     assert refusal(outcome(error=error)) is error
+    assert "x-should-retry" not in error.headers
+    assert refusal(outcome(None, error=error)) is error
+    assert error.headers["x-should-retry"] == "false"
+
+
+def test_a_call_that_was_hung_up_on_may_be_billed_too() -> None:
+    attempt = replace(outcome(None).attempts[0], state="cancelled", reply=None)
+    ending = replace(outcome(BackendBusy("m", "x")), attempts=(attempt,))
+    assert refusal(ending).headers["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize("ending", [None, outcome(), outcome(error=RuntimeError("inside"))])
