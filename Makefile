@@ -1,6 +1,9 @@
 # Spillway's commands. `make` lists them; each sets up what it needs in .venv, as any user.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format evidence benchmark lock clean
+FUZZED := $(addprefix tests/unit/,gateway/dialects/test_fuzz.py gateway/dialects/test_round_trips.py \
+	gateway/dialects/test_part_round_trips.py gateway/config/test_fuzz.py router/test_sse.py router/backends/test_http.py)
+
+.PHONY: help demo test check format fuzz evidence benchmark lock clean
 
 # the first Python that runs and is new enough; an installed name alone proves nothing where versions are shimmed
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -26,6 +29,10 @@ check: .venv/.dev  ## style, types and import rules only
 
 format: .venv/.dev  ## write the code as the style has it
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+fuzz: .venv/.dev  ## CASES (1000) new random cases for each test that fuzzes parsers, dialects, configuration or backends
+	@SPILLWAY_FUZZ_CASES=$(or $(CASES),1000) $(BIN)/python -m pytest -n auto --timeout 7200 \
+		--hypothesis-show-statistics $(FUZZED) $(ARGS)
 
 evidence: .venv/.dev  ## what takes too long for every run: the measurements behind the claims
 	@$(BIN)/python -m pytest -m evidence tests -s $(ARGS)

@@ -43,16 +43,8 @@ def served_apart(
     folder: Path, *, env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """The same, and the URL of its admin port, "" where it has none."""
-    root = Path(__file__).resolve().parents[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.cli", "serve", "--port", "0"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root)} | dict(env or {}),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
+    with starting(folder, env=env) as process:
+        assert process.stderr is not None
         url = admin = ""
         for line in process.stderr:
             message = json.loads(line)["message"]
@@ -64,6 +56,22 @@ def served_apart(
             raise AssertionError(f"it ended with {process.wait()}")
         _await_listening(url)
         yield process, url, admin
+
+
+@contextmanager
+def starting(folder: Path, *, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """`spillway serve`, whatever becomes of it; killed at the end if it still runs."""
+    root = Path(__file__).resolve().parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "serve", "--port", "0"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(root)} | dict(env or {}),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        yield process
     finally:
         process.kill()
         process.wait()

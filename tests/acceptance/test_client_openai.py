@@ -137,6 +137,28 @@ async def test_responses_call_tools_there_and_back(tmp_path: Path, policy: str) 
             assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "tool", "tool"]
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_reasoning_is_handed_back_with_the_calls_that_it_led_to(tmp_path: Path, streams: bool) -> None:
+    async with BadUpstream() as upstream:
+        upstream.will(answer(None, tool_calls=CALLS, reasoning="two towns, two calls"))
+        told = models(large=upstream.base_url) + "    capabilities: [tools, reasoning_content]\n"
+        async with serving(tmp_path, told, OBSERVING) as gateway:
+            client = gateway.client()
+            if streams:
+                async with client.responses.stream(model="auto", input="hello", tools=RESPONSE_TOOLS) as stream:
+                    response: Any = await stream.get_final_response()
+            else:
+                response = await client.responses.create(model="auto", input="hello", tools=RESPONSE_TOOLS)
+            results = [{"type": "function_call_output", "call_id": call["id"], "output": "sun"} for call in CALLS]
+            said = [item.to_dict() for item in response.output]
+            history: Any = [{"role": "user", "content": "hello"}, *said, *results]
+            raw = await client.responses.with_raw_response.create(model="auto", input=history, tools=RESPONSE_TOOLS)
+            assert "x-spillway-dropped" not in raw.headers
+            message = upstream.asked[-1].body["messages"][1]
+            assert (message["reasoning_content"], message["tool_calls"]) == ("two towns, two calls", CALLS)
+            assert "thinking_blocks" not in message
+
+
 async def test_responses_parse_and_refuse_what_leans_on_storage(tmp_path: Path) -> None:
     async with BadUpstream() as upstream, serving(tmp_path, models(large=upstream.base_url), OBSERVING) as gateway:
         upstream.will(answer('{"city": "Ulm", "celsius": 21.5}'))

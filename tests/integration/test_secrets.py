@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway_process import served, spillway
+from tests.gateway_process import served, spillway, starting
 from tests.gateway_server import HELLO, models, serving, written
 from tests.upstream import BadUpstream, Behaviour, answer, raw, status
 
@@ -157,9 +157,21 @@ def wrong(base: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
 def test_commands_say_what_is_wrong_without_it(name: str, config: tuple[str, ...], tmp_path: Path) -> None:
     written(tmp_path, *config)
     commands: list[tuple[str, ...]] = [("check-config",), ("spend",)]
-    if name in ("a redis that is none", "a key with a line break"):
+    if name in ("a database that is none", "a redis that is none", "a key with a line break"):
         commands.append(("serve", "--port", "0"))
     for command in commands:
         ended: subprocess.CompletedProcess[str] = spillway(*command, folder=tmp_path)
         assert planted(ended.stdout + ended.stderr) == [], command
         assert "Traceback" not in ended.stderr
+
+
+def test_waiting_for_a_database_is_said_without_its_password(tmp_path: Path) -> None:
+    away = f"database: {{url: 'postgresql+asyncpg://u:{DATABASE}@127.0.0.1:9/x'}}\n"
+    written(tmp_path, *sections("http://127.0.0.1:9/v1"), away)
+    with starting(tmp_path) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "waiting up to" in line)
+        process.terminate()
+        said += process.stderr.read()
+    assert planted(said) == []
+    assert "Traceback" not in said

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from router.errors import BrokenStream
 from router.sse import Event, EventParser
+from tests.fuzzing import cases
 
 line_ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
 lines = st.one_of(
@@ -22,6 +23,7 @@ def parse(pieces: list[bytes]) -> list[Event]:
     return [event for piece in pieces for event in parser.feed(piece)] + parser.finish()
 
 
+@cases(100)
 @given(st.one_of(streams, st.binary(max_size=60)), st.data())
 def test_cuts_change_nothing(stream: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -30,6 +32,7 @@ def test_cuts_change_nothing(stream: bytes, data: st.DataObject) -> None:
     assert parse([bytes([byte]) for byte in stream]) == parse([stream])
 
 
+@cases(100)
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"))), line_ends)
 def test_what_was_written_is_read(texts: list[str], end: bytes) -> None:
     stream = b"".join(b"data: " + text.encode() + end + end for text in texts)

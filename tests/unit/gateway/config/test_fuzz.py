@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.config.check import load_settings
 from gateway.config.settings import Settings
 from gateway.errors import ConfigError
+from tests.fuzzing import cases
 
 MODEL = {
     "name": "m",
@@ -96,7 +97,8 @@ def test_the_good_one_is_good(folder: Path) -> None:
     assert isinstance(outcome(path), Settings)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cases(300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes)
 def test_a_changed_configuration_is_read_or_refused(
     folder: Path, changes: list[tuple[tuple[Any, ...], str, Any]]
@@ -106,7 +108,7 @@ def test_a_changed_configuration_is_read_or_refused(
     outcome(path)
 
 
-@settings(max_examples=300)
+@cases(300)
 @given(st.binary(max_size=200) | st.text("{}[]:,-&*!|>'\"#%@`?\n $<=~ab01", max_size=60).map(str.encode))
 @example(b"? [a]\n: b")
 @example(b"models: &a [*a]")

@@ -1,11 +1,10 @@
 """Whatever a client sends is a request or a refusal by name; whatever a model says is an answer and a stream."""
 
-import os
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.capabilities import needs_of, prompt_tokens
@@ -17,6 +16,7 @@ from gateway.dialects.responses.request import RESPONSES
 from gateway.errors import InvalidRequest, UpstreamFailed
 from gateway.ledger.bounds import call_bound
 from router.hints import without_hints
+from tests.fuzzing import cases
 from tests.unit.gateway.dialects.bodies import DECISION, completion, json_values, nearly
 
 TOOL = {"name": "f", "description": "d", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}}
@@ -112,9 +112,6 @@ CHUNK: dict[str, Any] = {
 dialects = pytest.mark.parametrize("dialect", list(VALID), ids=lambda dialect: dialect.path)
 
 
-cases = settings(max_examples=int(os.environ.get("SPILLWAY_FUZZ_CASES", "60")))
-
-
 def asked(dialect: Dialect, body: Any) -> Asked | None:
     """The request, or None where it was refused as it should be."""
     refusal: InvalidRequest
@@ -134,7 +131,7 @@ def test_the_valid_ones_are_taken(dialect: Dialect) -> None:
 
 
 @dialects
-@cases
+@cases(60)
 @given(st.data())
 def test_any_json_is_a_request_or_refused_by_name(dialect: Dialect, data: st.DataObject) -> None:
     body = data.draw(nearly(VALID[dialect]) | json_values)
@@ -151,7 +148,7 @@ def test_any_json_is_a_request_or_refused_by_name(dialect: Dialect, data: st.Dat
 
 
 @dialects
-@cases
+@cases(60)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused(dialect: Dialect, raw: bytes) -> None:
     with pytest.raises(InvalidRequest):
@@ -171,7 +168,7 @@ def is_answer(body: Any) -> bool:
 
 
 @dialects
-@cases
+@cases(60)
 @given(nearly(ANSWER).filter(is_answer))
 def test_any_answer_can_be_told_whole_and_as_a_stream(dialect: Dialect, body: dict[str, Any]) -> None:
     request = asked(dialect, VALID[dialect])
@@ -183,7 +180,7 @@ def test_any_answer_can_be_told_whole_and_as_a_stream(dialect: Dialect, body: di
 
 
 @dialects
-@cases
+@cases(60)
 @given(st.lists(nearly(CHUNK).filter(lambda chunk: is_chunk(chunk)), max_size=4))
 def test_any_chunks_can_be_streamed(dialect: Dialect, chunks: list[dict[str, Any]]) -> None:
     request = asked(dialect, VALID[dialect])

@@ -11,6 +11,7 @@ from gateway.dialects.anthropic.request import to_chat as of_messages
 from gateway.dialects.responses.answer import Echo
 from gateway.dialects.responses.answer import render as as_response
 from gateway.dialects.responses.request import to_chat as of_responses
+from tests.fuzzing import cases
 from tests.unit.gateway.dialects.bodies import completion
 from tests.unit.gateway.dialects.test_round_trips import texts
 
@@ -72,6 +73,7 @@ def _base64(url: str) -> Json:
     return {"type": "base64", "media_type": kind, "data": data}
 
 
+@cases(100)
 @given(contents(parts))
 def test_what_a_user_shows(content: Any) -> None:
     asked = [{"role": "user", "content": content}]
@@ -82,6 +84,7 @@ def test_what_a_user_shows(content: Any) -> None:
     assert (chat["messages"], dropped) == (asked, ())
 
 
+@cases(100)
 @given(contents(parts | sound_parts), st.sampled_from(["auto", "low", "high"]))
 def test_sound_and_a_picture_s_detail_which_responses_knows(content: Any, detail: str) -> None:
     items = said_in_responses(content)
@@ -92,6 +95,7 @@ def test_sound_and_a_picture_s_detail_which_responses_knows(content: Any, detail
     assert (chat["messages"], dropped) == ([{"role": "user", "content": content}], ())
 
 
+@cases(100)
 @given(st.lists(contents(text_parts | image_parts), min_size=1, max_size=3), st.none() | texts)
 def test_what_tools_found(results: list[Any], then: str | None) -> None:
     """Several calls at once, their results, and perhaps a word of the user's after them."""
@@ -132,6 +136,7 @@ def test_what_tools_found(results: list[Any], then: str | None) -> None:
     assert (chat["messages"], dropped) == (asked, ())
 
 
+@cases(100)
 @given(st.sampled_from(["low", "medium", "high"]), texts, st.booleans())
 def test_the_form_of_the_answer_and_the_effort(effort: str, name: str, strict: bool) -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"}}}
@@ -160,6 +165,7 @@ thoughts = st.lists(
 )
 
 
+@cases(100)
 @given(thoughts, st.booleans(), st.booleans())
 def test_reasoning_is_handed_back_with_what_it_led_to(blocks: list[Json], speaks: bool, calls: bool) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}

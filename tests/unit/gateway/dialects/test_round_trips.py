@@ -11,6 +11,7 @@ from gateway.dialects.anthropic.request import to_chat as of_messages
 from gateway.dialects.responses.answer import Echo
 from gateway.dialects.responses.answer import render as as_response
 from gateway.dialects.responses.request import to_chat as of_responses
+from tests.fuzzing import cases
 from tests.unit.gateway.dialects.bodies import completion
 
 Json = dict[str, Any]
@@ -49,6 +50,7 @@ def answered(message: Json) -> Any:
     return completion({"choices": [{"index": 0, "message": message, "finish_reason": finish}]})
 
 
+@cases(100)
 @given(answers())
 def test_an_answer_handed_back_as_responses_items_is_the_same_message(message: Json) -> None:
     output = as_response(answered(message), Echo({}))["output"]
@@ -58,6 +60,7 @@ def test_an_answer_handed_back_as_responses_items_is_the_same_message(message: J
     assert len(chat["messages"]) == 2
 
 
+@cases(100)
 @given(answers())
 def test_an_answer_handed_back_as_anthropic_blocks_is_the_same_message(message: Json) -> None:
     said = as_message(answered(message), ())
@@ -68,6 +71,7 @@ def test_an_answer_handed_back_as_anthropic_blocks_is_the_same_message(message: 
     assert said["stop_reason"] == ("tool_use" if message.get("tool_calls") else "end_turn")
 
 
+@cases(100)
 @given(answers())
 def test_both_ways_tell_the_same_calls_and_text(message: Json) -> None:
     """Responses' items and Anthropic's blocks of one answer say the same, in the same order."""
@@ -173,6 +177,7 @@ def merged(body: Json) -> Json:
     return told
 
 
+@cases(100)
 @given(requests())
 def test_a_request_spoken_in_another_dialect_is_the_same_request(body: Json) -> None:
     for spoken, read in ((spoken_as_responses, of_responses), (spoken_as_messages, of_messages)):

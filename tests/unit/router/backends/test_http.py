@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.backends.backend import Call
@@ -15,6 +15,7 @@ from router.backends.http import Exchange, Limits
 from router.backends.openai_compatible import OpenAICompatible
 from router.errors import BackendBroken, BackendError, BackendNonsense, BackendTimeout, BackendUnreachable
 from tests import upstream as up
+from tests.fuzzing import cases
 from tests.wire import chunk_of, event
 
 CALL = Call(request_id="r", body={"messages": []})
@@ -250,7 +251,7 @@ garbage = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@cases(150)
 @given(
     st.lists(garbage | st.binary(max_size=30), min_size=1, max_size=6),
     st.sampled_from(["text/event-stream", "application/json"]),
