@@ -21,13 +21,13 @@ from gateway.config.check import load_settings
 from gateway.config.prices import gpu_bills
 from gateway.config.settings import Settings
 from gateway.conversations import Conversations
+from gateway.dashboard.facts import facts_of
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from gateway.idempotency.once import Once, OnceRules
 from gateway.idempotency.store import OnceStore
 from gateway.ledger.idle import IdleBooks
-from gateway.ledger.overview import Overview
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
 from gateway.ledger.rollups.keeper import RollupKeeper
@@ -111,10 +111,18 @@ class Gateway:
         app.include_router(
             decisions_router(reports, ledger.flush, authenticator, lambda: serving.offer.policies.certificates)
         )
-        app.include_router(dashboard_router(Overview(database), reports, self._tenants.keys, sessions))
+        app.include_router(
+            dashboard_router(
+                database, self._tenants.keys, sessions, lambda: facts_of(serving.offer), operator=self._operator
+            )
+        )
         if self._settings.admin.port is None:
             self._add_management(app)
         return self._finished(app)
+
+    def _operator(self) -> str | None:
+        """The operator's token, where it may be used on the public port."""
+        return self._tenants.admin_auth.token if self._settings.admin.port is None else None
 
     def _private(self) -> FastAPI:
         app = FastAPI(title="Spillway's operation", openapi_url=None, redirect_slashes=False)

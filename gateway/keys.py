@@ -219,9 +219,12 @@ class KeyStore:
         return caller
 
     async def by_id(self, key_id: str) -> Caller | None:
-        """The owner of a live key, for one who proved before to have its secret; None for an unknown or revoked one."""
+        """The owner of a live key, for one who proved before to have its secret; None for an unknown or revoked one.
+
+        For one who only looks: how much the key may ask for is not told.
+        """
         async with self._database.read() as connection:
-            return await self._caller(connection, _keys.c.key_id == key_id)
+            return await self._live(connection, _keys.c.key_id == key_id)
 
     async def _look_up(self, digest: str) -> Caller | None:
         now_us = _microseconds(datetime.now(UTC))
@@ -230,13 +233,17 @@ class KeyStore:
             return await self._caller(connection, or_(_keys.c.secret_sha256 == digest, previous))
 
     async def _caller(self, connection: AsyncConnection, which: ColumnElement[bool]) -> Caller | None:
+        caller = await self._live(connection, which)
+        return None if caller is None else replace(caller, rates=await rates_of(connection, caller.place.scopes))
+
+    async def _live(self, connection: AsyncConnection, which: ColumnElement[bool]) -> Caller | None:
         now_us = _microseconds(datetime.now(UTC))
         live = _keys.c.revoked_us.is_(None) & or_(_keys.c.expires_us.is_(None), _keys.c.expires_us > now_us)
         row = (await connection.execute(select(_keys).where(which, live))).mappings().first()
         if row is None:
             return None
         info = _info(row)
-        caller = Caller(
+        return Caller(
             tenant_id=info.tenant_id,
             key_id=info.key_id,
             name=info.name,
@@ -245,7 +252,6 @@ class KeyStore:
             models=info.rules.models,
             max_cost_nanousd=info.rules.max_cost_nanousd,
         )
-        return replace(caller, rates=await rates_of(connection, caller.place.scopes))
 
     async def _update(self, key_id: str, values: Mapping[str, Any]) -> None:
         live = (_keys.c.key_id == key_id) & _keys.c.revoked_us.is_(None)

@@ -40,6 +40,7 @@ class Call:
     priced: bool = True
     error_kind: str | None = None
     latency_s: float = 0.8
+    kind: str = "answer"
 
     @property
     def lines(self) -> list[tuple[str, int, int]]:
@@ -71,6 +72,8 @@ class Ledger:
         calls: Sequence[Call],
         *,
         tenant: str = "default",
+        team: str | None = None,
+        key: str = "key_1",
         policy: str | None = "support",
         status: str | None = "answered",
         stop_reason: str | None = "last_stage",
@@ -78,6 +81,7 @@ class Ledger:
         reference: tuple[int, str] | None = None,
         model: str = "auto",
         tags: str = "{}",
+        abstention: str | None = None,
     ) -> str:
         """Add a request; returns its decision id."""
         number = len(self.rows["requests"])
@@ -89,7 +93,8 @@ class Ledger:
                 "created_us": moment,
                 "writer_id": "w",
                 "tenant_id": tenant,
-                "key_id": "key_1",
+                "team_id": team,
+                "key_id": key,
                 "policy": policy,
                 "requested_model": model,
                 "endpoint": "/v1/chat/completions",
@@ -101,7 +106,7 @@ class Ledger:
             }
         )
         for n, call in enumerate(calls):
-            self._attempt(decision, f"att_{decision[4:]}{n}", n, call, moment + n * 1000, (tenant, policy))
+            self._attempt(decision, f"att_{decision[4:]}{n}", n, call, moment + n * 1000, (tenant, team, key, policy))
         if status is not None:
             ended = [n for n, call in enumerate(calls) if call.state in ("accepted", "rejected")]
             answered = ended[-1] if ended and status == "answered" else None
@@ -111,6 +116,7 @@ class Ledger:
                     "closed_us": moment + 900_000,
                     "status": status,
                     "stop_reason": stop_reason,
+                    "abstention": abstention,
                     "answered_attempt": None if answered is None else f"att_{decision[4:]}{answered}",
                     "answered_model": None if answered is None else calls[answered].model,
                     "cache_status": cache,
@@ -122,7 +128,13 @@ class Ledger:
         return decision
 
     def _attempt(
-        self, decision: str, attempt: str, stage: int, call: Call, moment: int, owner: tuple[str, str | None]
+        self,
+        decision: str,
+        attempt: str,
+        stage: int,
+        call: Call,
+        moment: int,
+        owner: tuple[str, str | None, str, str | None],
     ) -> None:
         version = "pr_0a1b2c3d4e5f" if call.priced else None
         self.rows["attempts"].append(
@@ -130,11 +142,10 @@ class Ledger:
                 "attempt_id": attempt,
                 "decision_id": decision,
                 "writer_id": "w",
-                "kind": "answer",
+                "kind": call.kind,
                 "stage": stage,
                 "model": call.model,
-                "tenant_id": owner[0],
-                "policy": owner[1],
+                **dict(zip(("tenant_id", "team_id", "key_id", "policy"), owner, strict=True)),
                 "opened_us": moment,
                 "reserved_nanousd": 40_000_000 if call.priced else None,
                 "price_version": version,

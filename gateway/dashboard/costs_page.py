@@ -1,4 +1,4 @@
-"""What the page of costs shows: a period's groups of requests and calls, turned into cards, bars and rows.
+"""A period's groups of requests and calls, turned into the figures of slots, tiers and models that a page shows.
 
 Knows which figures belong together and in which words they are honest. Knows no SQL, no HTML and no HTTP.
 """
@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.dashboard import numbers
-from gateway.dashboard.bars import Plot, plot
 from gateway.ledger.overview import AttemptGroup, Period, RequestGroup, Tally, total
 
 
@@ -71,15 +69,12 @@ class CostsPage:
     """Everything that the page says of a period."""
 
     total: Tally
-    observed: Tally
-    modelled: Tally
+    cached: Tally
     reference_models: tuple[str, ...]
     statuses: dict[str, int]
     hits: int
     looked_up: int
     slots: tuple[Slot, ...]
-    chart: Plot
-    tick_labels: tuple[str, ...]
     tiers: tuple[Tier, ...]
     models: tuple[ModelSpend, ...]
     in_flight: int
@@ -99,39 +94,22 @@ class CostsPage:
         """Models with priced calls of which neither a usage nor a bound is known."""
         return tuple(model for model in self.models if model.unmeasured)
 
-    @property
-    def uncompared(self) -> int:
-        """Requests without a reference cost, or without a known cost of their own."""
-        return self.total.requests - self.total.compared
-
-    @property
-    def uncompared_nanousd(self) -> int:
-        """What is known to have been spent on them."""
-        return self.total.spent_nanousd - self.total.compared_nanousd
-
 
 def costs_page(period: Period, groups: Sequence[RequestGroup], calls: Sequence[AttemptGroup]) -> CostsPage:
     """The page of a period."""
     slots = tuple(_slots(period, groups))
-    chart = plot(
-        [slot.tally.spent_nanousd for slot in slots],
-        [slot.tally.reference_nanousd if slot.tally.compared else None for slot in slots],
-    )
     statuses: dict[str, int] = {}
     for group in groups:
         status = group.status or "under way"
         statuses[status] = statuses.get(status, 0) + group.tally.requests
     return CostsPage(
         total=total(group.tally for group in groups),
-        observed=total(group.tally for group in groups if group.reference_source == "observed"),
-        modelled=total(group.tally for group in groups if group.reference_source == "modelled"),
+        cached=total(group.tally for group in groups if group.status == "cached"),
         reference_models=tuple(sorted({g.reference_model for g in groups if g.reference_model and g.tally.compared})),
         statuses=statuses,
         hits=_cache(groups, "HIT"),
         looked_up=_cache(groups, "HIT", "MISS"),
         slots=slots,
-        chart=chart,
-        tick_labels=_tick_labels(chart),
         tiers=tuple(_tiers(calls)),
         models=tuple(_models(calls)),
         in_flight=sum(call.calls for call in calls if call.state is None),
@@ -140,13 +118,6 @@ def costs_page(period: Period, groups: Sequence[RequestGroup], calls: Sequence[A
 
 def _cache(groups: Iterable[RequestGroup], *statuses: str) -> int:
     return sum(group.tally.requests for group in groups if group.cache_status in statuses)
-
-
-def _tick_labels(chart: Plot) -> tuple[str, ...]:
-    if not any(bar.height or bar.mark_y is not None for bar in chart.bars):
-        return ("", "", "", "", "$0")  # nothing was spent: there is no scale to speak of
-    decimals = numbers.exact_decimals(chart.ticks)
-    return tuple(numbers.money(tick, decimals) for tick in chart.ticks)
 
 
 def _slots(period: Period, groups: Iterable[RequestGroup]) -> Iterable[Slot]:
@@ -161,7 +132,7 @@ def _slots(period: Period, groups: Iterable[RequestGroup]) -> Iterable[Slot]:
 def _tiers(calls: Iterable[AttemptGroup]) -> Iterable[Tier]:
     by_place: dict[tuple[str, int, str], list[AttemptGroup]] = {}
     for call in calls:
-        if call.policy is not None:
+        if call.policy is not None and call.kind == "answer":
             by_place.setdefault((call.policy, call.stage, call.model), []).append(call)
     for (policy, stage, model), group in sorted(by_place.items()):
         ended = {state: sum(call.calls for call in group if call.state == state) for state in {g.state for g in group}}

@@ -15,33 +15,49 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway.dashboard import numbers
-from gateway.dashboard.costs_page import CostsPage
+from gateway.dashboard.charts import drawn
 from gateway.dashboard.decision_page import ending, usage_words, verdict
+from gateway.dashboard.filters import PERIODS, Filters
+from gateway.dashboard.panel import Content, exact, shown
+from gateway.dashboard.viewer import Viewer
 from gateway.ledger.decisions import DecisionReport
 from gateway.ledger.entry import usd
-from gateway.ledger.overview import Decision, Period
+from gateway.ledger.overview import Period
 
 STATIC = "/dashboard/static"
-PERIODS: Mapping[int, str] = {1: "24 hours", 7: "7 days", 30: "30 days", 90: "90 days"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Viewer:
-    """Who looks. ``signed_in`` is False where the gateway asks nobody for a key."""
-
-    tenant_id: str
-    key_id: str
-    name: str
-    signed_in: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodChoice:
     """A link to another period."""
 
-    days: int
     label: str
+    query: str
     current: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A page in the menu."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What stands around a page. choices : what the filters offer, by name."""
+
+    viewer: Viewer
+    menu: Sequence[Entry]
+    here: str
+    title: str
+    heading: str
+    filters: Filters
+    period: Period
+    now: datetime
+    choices: Mapping[str, Sequence[str]]
+    base_url: str = ""
 
 
 def web_folder() -> Path:
@@ -67,58 +83,44 @@ class Pages:
             decimals=numbers.decimals_for,
             share=numbers.share,
             count=numbers.count,
-            requests=lambda number: numbers.count(number) + (" request" if number == 1 else " requests"),
-            tokens=numbers.tokens,
             seconds=numbers.seconds,
             probability=numbers.probability,
             moment=numbers.moment,
             short=numbers.short_moment,
-            exact=_exact,
+            exact=lambda nanousd: exact(nanousd, "money"),
+            exactly=exact,
+            shown=shown,
             usd=usd,
             plain=_plain,
         )
         self._templates.globals.update(
-            static=STATIC,
-            style_version=hashlib.sha256((folder / "static" / "spillway.css").read_bytes()).hexdigest()[:12],
-            version=version("spillway"),
+            static=STATIC, static_version=_hash_of(folder / "static"), version=version("spillway")
         )
 
-    def costs(
-        self,
-        *,
-        viewer: Viewer,
-        now: datetime,
-        days: int,
-        period: Period,
-        page: CostsPage,
-        decisions: Sequence[Decision],
-        before: str | None,
-        next_before: str | None,
-        base_url: str,
-    ) -> str:
-        """The page of costs."""
-        amounts = [amount for decision in decisions for amount in (decision.spent_nanousd, decision.reference_nanousd)]
+    def page(self, frame: Frame, content: Content) -> str:
+        """A page of figures. Takes some computation: render it in a thread."""
         return self._render(
-            "costs.html",
-            viewer=viewer,
-            now=now,
-            days=days,
-            page=page,
-            decisions=decisions,
-            decision_decimals=numbers.decimals_for(amounts),
-            before=before,
-            next_before=next_before,
-            base_url=base_url,
-            periods=[PeriodChoice(days=n, label=label, current=n == days) for n, label in PERIODS.items()],
-            period_words=_words(period),
-            slot_name="hour" if period.slot < timedelta(days=1) else "day",
+            "page.html",
+            **_around(frame),
+            content=content,
+            drawn={
+                panel.id: None if panel.chart is None else drawn(panel.chart, wide=panel.wide)
+                for panel in content.panels
+            },
+            decision_decimals=numbers.decimals_for(
+                amount for one in content.decisions or () for amount in (one.spent_nanousd, one.reference_nanousd)
+            ),
         )
 
-    def decision(self, *, viewer: Viewer, report: DecisionReport) -> str:
+    def statements(self, frame: Frame, told: Sequence[str]) -> str:
+        """The statements behind a page's figures."""
+        return self._render("statements.html", **_around(frame), told=told)
+
+    def decision(self, frame: Frame, report: DecisionReport) -> str:
         """The page that explains one request."""
         return self._render(
             "decision.html",
-            viewer=viewer,
+            **_around(frame),
             report=report,
             verdict=verdict(report),
             ending=ending,
@@ -139,8 +141,34 @@ class Pages:
         return self._templates.get_template(template).render(**content)
 
 
-def _exact(nanousd: int | None) -> str:
-    return "" if nanousd is None else f"{usd(nanousd)} USD"
+def _around(frame: Frame) -> dict[str, Any]:
+    filters = frame.filters
+    asked = filters.since is None
+    return {
+        "viewer": frame.viewer,
+        "menu": frame.menu,
+        "here": frame.here,
+        "title": frame.title,
+        "heading": frame.heading,
+        "filters": filters,
+        "kept_query": filters.query(),
+        "choices": frame.choices,
+        "now": frame.now,
+        "base_url": frame.base_url,
+        "viewing": frame.viewer.in_words({}),
+        "periods": [
+            PeriodChoice(label=label, query=filters.with_days(days).query(), current=asked and days == filters.days)
+            for days, label in PERIODS.items()
+        ],
+        "period_words": _words(frame.period),
+    }
+
+
+def _hash_of(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _plain(rate: Decimal) -> str:
@@ -150,7 +178,7 @@ def _plain(rate: Decimal) -> str:
 
 
 def _words(period: Period) -> str:
-    if period.slot < timedelta(days=1):
-        return f"{period.since:%d %B %Y, %H:00} to {period.until:%d %B, %H:00}"
+    if period.slot < timedelta(days=1) and period.until - period.since <= timedelta(days=1):
+        return f"{period.since:%d %B %Y, %H:00} to {period.until:%d %B, %H:00}, UTC"
     last = period.until - timedelta(days=1)
-    return f"{period.since:%d %B %Y} to {last:%d %B %Y}"
+    return f"{period.since:%d %B %Y} to {last:%d %B %Y}, UTC"

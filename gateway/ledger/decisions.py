@@ -108,6 +108,7 @@ class DecisionReport:
     decision_id: str
     created: datetime
     tenant_id: str
+    team_id: str | None
     key_id: str | None
     policy: str | None
     requested_model: str
@@ -205,7 +206,17 @@ def _lines(decision_id: str) -> Select[Any]:
 
 def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionReport:
     names = [
-        *("decision_id", "tenant_id", "key_id", "policy", "requested_model", "endpoint", "streamed", "strategy_id"),
+        *(
+            "decision_id",
+            "tenant_id",
+            "team_id",
+            "key_id",
+            "policy",
+            "requested_model",
+            "endpoint",
+            "streamed",
+            "strategy_id",
+        ),
         *("scorer_version", "reference_model", "status", "stop_reason", "answered_attempt", "answered_model"),
         "abstention",
         *("cache_status", "saved_nanousd", "reference_nanousd", "reference_source"),

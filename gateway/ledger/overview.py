@@ -4,18 +4,16 @@ Knows the ledger's tables and reads them with few statements, each bounded by a 
 Times are UTC; amounts are integer nano-USD, and None where a price is unknown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from sqlalchemy import Row, Select, select
 
 from gateway.database import Database
-from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
+from gateway.ledger.reports import Span
+from gateway.ledger.rollups.reading import Key, Sums, coverage
 from gateway.ledger.rollups.sources import BY_DAY
-from gateway.ledger.rollups.tables import attempt_rollups, request_rollups
-from gateway.ledger.tables import attempts, closings, requests, settlements
+from gateway.ledger.rollups.tables import REQUEST_MEASURES, REQUEST_SQUARES, attempt_rollups, request_rollups
+from gateway.ledger.savings import Savings, savings_of
 
 _FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -48,11 +46,13 @@ class Tally:
     """Requests of one kind, added up.
 
     spent_nanousd : all that is known to have been spent.
+    bought_nanousd : what the answers of the cache had cost when they were bought.
     compared : how many have both a cost and a reference cost, with the sums of the two over just these.
     """
 
     requests: int = 0
     spent_nanousd: int = 0
+    bought_nanousd: int = 0
     compared: int = 0
     compared_nanousd: int = 0
     reference_nanousd: int = 0
@@ -88,6 +88,7 @@ class AttemptGroup:
     stage: int
     model: str
     state: str | None
+    kind: str
     calls: int
     spent_nanousd: int
     unpriced: int  # of the calls: settled without an amount, for the model has no price
@@ -99,30 +100,12 @@ class AttemptGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One call in a request's way through its tiers."""
+class Costs:
+    """A period's requests and calls in groups, and what was saved, all of the same sums."""
 
-    model: str
-    state: str | None
-    score: float | None
-    threshold: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One request at a glance. ``spent_nanousd`` is None where a part of it is unknown."""
-
-    decision_id: str
-    created: datetime
-    policy: str | None
-    requested_model: str
-    status: str | None
-    stop_reason: str | None
-    cache_status: str | None
-    answered_model: str | None
-    reference_nanousd: int | None
-    spent_nanousd: int | None
-    steps: tuple[Step, ...]
+    requests: tuple[RequestGroup, ...]
+    calls: tuple[AttemptGroup, ...]
+    savings: Savings
 
 
 class Overview:
@@ -131,26 +114,24 @@ class Overview:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def costs(self, tenant_id: str, period: Period) -> tuple[tuple[RequestGroup, ...], tuple[AttemptGroup, ...]]:
-        """A period's requests and calls in groups, from the rollups and what they do not hold yet."""
-        mine: list[Condition] = [lambda source: source.c.tenant_id == tenant_id]
+    async def costs(self, span: Span, period: Period, told: list[str] | None = None) -> Costs:
+        """What is meant of a period, from the rollups and what they do not hold yet: two statements.
+
+        With a model, calls are those to it, and requests those that it answered.
+        """
+        calls = [*span.attempt_conditions(), *span.tag_conditions()]
+        asked = [*span.conditions(), *span.tag_conditions()]
+        if span.model is not None:
+            asked.append(lambda source: source.c.answered_model == span.model)
+        tag = None if span.tag is None else span.tag[0]
         async with self._database.read() as connection:
             covered = await coverage(connection, _microseconds(period.since), _microseconds(period.until))
-            sums = Sums(connection, covered, sqlite=self._database.is_sqlite)
+            sums = Sums(connection, covered, sqlite=self._database.is_sqlite, told=told)
             slot = BY_DAY if period.slot % timedelta(days=1) == timedelta() else "hour_us"
-            by_request = await sums.of(request_rollups, (slot, *_REQUEST_DIMENSIONS), _REQUEST_MEASURES, mine)
-            by_attempt = await sums.of(attempt_rollups, _ATTEMPT_DIMENSIONS, _ATTEMPT_MEASURES, mine)
-        return _request_groups(by_request, period), _attempt_groups(by_attempt)
-
-    async def latest(self, tenant_id: str, *, limit: int, before: str | None = None) -> tuple[Decision, ...]:
-        """The newest requests, newest first, those older than ``before`` only. Two statements, ``limit`` requests."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(_latest(tenant_id, limit, before))).all()
-            calls = (await connection.execute(_calls([row.decision_id for row in rows]))).all() if rows else []
-        by_decision: dict[str, list[Row[Any]]] = {}
-        for call in calls:
-            by_decision.setdefault(call.decision_id, []).append(call)
-        return tuple(_decision(row, by_decision.get(row.decision_id, [])) for row in rows)
+            by_request = await sums.of(request_rollups, (slot, *_REQUEST_DIMENSIONS), _REQUEST_MEASURES, asked, tag)
+            by_attempt = await sums.of(attempt_rollups, _ATTEMPT_DIMENSIONS, _ATTEMPT_MEASURES, calls, tag)
+        saved = savings_of(((key[1], key[4], key[3]), values) for key, values in by_request.items())
+        return Costs(requests=_request_groups(by_request, period), calls=_attempt_groups(by_attempt), savings=saved)
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -159,6 +140,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return Tally(
         requests=sum(tally.requests for tally in listed),
         spent_nanousd=sum(tally.spent_nanousd for tally in listed),
+        bought_nanousd=sum(tally.bought_nanousd for tally in listed),
         compared=sum(tally.compared for tally in listed),
         compared_nanousd=sum(tally.compared_nanousd for tally in listed),
         reference_nanousd=sum(tally.reference_nanousd for tally in listed),
@@ -166,8 +148,8 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 _REQUEST_DIMENSIONS = ("status", "cache_status", "reference_model", "reference_source")
-_REQUEST_MEASURES = ("requests", "spent_nanousd", "compared", "compared_nanousd", "reference_nanousd")
-_ATTEMPT_DIMENSIONS = ("policy", "stage", "model", "state")
+_REQUEST_MEASURES = (*REQUEST_MEASURES, *REQUEST_SQUARES)
+_ATTEMPT_DIMENSIONS = ("policy", "stage", "model", "state", "kind")
 _ATTEMPT_MEASURES = (
     *("attempts", "spent_nanousd", "unpriced", "unmeasured", "estimated", "prompt_tokens", "completion_tokens"),
     "latency_s",
@@ -181,6 +163,7 @@ def _request_groups(sums: Mapping[Key, Mapping[str, int | float]], period: Perio
         tally = Tally(
             requests=int(values["requests"]),
             spent_nanousd=int(values["spent_nanousd"]),
+            bought_nanousd=int(values["saved_nanousd"]),
             compared=int(values["compared"]),
             compared_nanousd=int(values["compared_nanousd"]),
             reference_nanousd=int(values["reference_nanousd"]),
@@ -208,42 +191,13 @@ def _attempt_groups(sums: Mapping[Key, Mapping[str, int | float]]) -> tuple[Atte
             stage=stage,
             model=model,
             state=state,
+            kind=kind,
             calls=int(values["attempts"]),
             spent_nanousd=int(values["spent_nanousd"]),
             latency_s=float(values["latency_s"]),
             **{name: int(values[name]) for name in _ATTEMPT_MEASURES[2:-1]},
         )
-        for (policy, stage, model, state), values in in_order
-    )
-
-
-def _latest(tenant_id: str, limit: int, before: str | None) -> Select[Any]:
-    query = (
-        select(
-            *(requests.c[name] for name in ("decision_id", "created_us", "policy", "requested_model")),
-            *(closings.c[name] for name in ("status", "stop_reason", "cache_status", "answered_model")),
-            closings.c.reference_nanousd,
-        )
-        .select_from(requests)
-        .outerjoin(closings, closings.c.decision_id == requests.c.decision_id)
-        .where(requests.c.tenant_id == tenant_id)
-        .order_by(requests.c.decision_id.desc())
-        .limit(limit)
-    )
-    return query if before is None else query.where(requests.c.decision_id < before)
-
-
-def _calls(decision_ids: Sequence[str]) -> Select[Any]:
-    return (
-        select(
-            attempts.c.decision_id,
-            attempts.c.model,
-            *(settlements.c[name] for name in ("state", "score", "threshold", "amount_nanousd")),
-        )
-        .select_from(attempts)
-        .outerjoin(settlements, settlements.c.attempt_id == attempts.c.attempt_id)
-        .where(attempts.c.decision_id.in_(decision_ids))
-        .order_by(attempts.c.opened_us, attempts.c.attempt_id)
+        for (policy, stage, model, state, kind), values in in_order
     )
 
 
@@ -253,22 +207,3 @@ def _microseconds(moment: datetime) -> int:
 
 def _moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)
-
-
-def _decision(row: Row[Any], calls: Sequence[Row[Any]]) -> Decision:
-    amounts = [call.amount_nanousd for call in calls]
-    return Decision(
-        decision_id=row.decision_id,
-        created=_moment(row.created_us),
-        policy=row.policy,
-        requested_model=row.requested_model,
-        status=row.status,
-        stop_reason=row.stop_reason,
-        cache_status=row.cache_status,
-        answered_model=row.answered_model,
-        reference_nanousd=row.reference_nanousd,
-        spent_nanousd=None if None in amounts else sum(amounts),
-        steps=tuple(
-            Step(model=call.model, state=call.state, score=call.score, threshold=call.threshold) for call in calls
-        ),
-    )

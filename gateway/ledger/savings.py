@@ -4,7 +4,7 @@ Knows which requests can be compared and how sure their sum is. Knows no page an
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,10 +164,11 @@ async def read_savings(database: Database, span: Span) -> Savings:
             [*span.conditions(), *span.tag_conditions()],
             None if span.tag is None else span.tag[0],
         )
-    return _savings((key, values) for key, values in groups.items())
+    return savings_of(groups.items())
 
 
-def _savings(groups: Iterable[tuple[tuple[Any, ...], dict[str, int | float]]]) -> Savings:
+def savings_of(groups: Iterable[tuple[tuple[Any, ...], Mapping[str, int | float]]]) -> Savings:
+    """Of sums of requests by status, source of the reference's cost, and reference model."""
     by_source: dict[str, Compared] = {}
     left: dict[str, int] = {}
     for (status, source, model), values in groups:

@@ -1,8 +1,11 @@
-"""/dashboard: sign in with a key, see what its tenant spent and saved, and why a request was answered as it was.
+"""/dashboard: sign in with a key, see what its holder may see of spending, and why a request was answered as it was.
 
 Knows cookies, headers and forms. What the pages say is in ``gateway/dashboard``, what they are told in the ledger.
 """
 
+import asyncio
+import hashlib
+import hmac
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -11,27 +14,31 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from gateway.auth import ANONYMOUS
-from gateway.dashboard.costs_page import costs_page
-from gateway.dashboard.pages import PERIODS, Pages, Viewer, web_folder
+from gateway.dashboard.facts import Facts
+from gateway.dashboard.filters import Filters
+from gateway.dashboard.pages import Entry, Frame, Pages, web_folder
 from gateway.dashboard.session import LIFETIME_S, Sessions
-from gateway.database import DatabaseError, DatabaseUnavailable
+from gateway.dashboard.viewer import OPERATOR, Viewer
+from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.keys import KeyStore
-from gateway.ledger.overview import Overview, Period
-from gateway.ledger.reports import Reports
+from gateway.ledger.decisions import explain
+from gateway.routes.dashboard_pages import Asked, Figures, PageOf
 
 COOKIE = "spillway_session"
-PAGE_OF_DECISIONS = 20
-DEFAULT_DAYS = 30
 _LONGEST_FORM = 4096
 _DECISION_ID = re.compile(r"^dec_[0-9A-Za-z_-]{1,60}$")
-_STATIC = {"spillway.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+_STATIC = {
+    "spillway.css": "text/css; charset=utf-8",
+    "spillway.js": "text/javascript; charset=utf-8",
+    "mark.svg": "image/svg+xml",
+}
 _HEADERS = {
-    # no script, nothing from elsewhere, in nobody's frame
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    # nothing inline, nothing from elsewhere, in nobody's frame
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",  # with less, browsers hide a form's origin from its own site
     "cross-origin-opener-policy": "same-origin",
@@ -43,18 +50,24 @@ Page = Callable[[Request, Viewer], Awaitable[Response]]
 
 
 def dashboard_router(
-    overview: Overview,
-    reports: Reports,
+    database: Database,
     keys: KeyStore | None,
     sessions: Sessions,
+    facts: Callable[[], Facts],
     *,
+    operator: Callable[[], str | None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> APIRouter:
-    """keys : None where the gateway asks nobody for a key; then everybody who can connect sees the one tenant."""
-    dashboard = _Dashboard(overview, reports, keys, sessions, clock)
+    """keys : None where the gateway asks nobody for a key; then everybody who can connect sees the one tenant.
+
+    facts : what the configuration of the moment says.
+    operator : the operator's token, with which one sees everything; None where it is not to be used here.
+    """
+    dashboard = _Dashboard(Figures(database, facts), database, keys, sessions, operator, clock)
     router = APIRouter(prefix="/dashboard", include_in_schema=False)
-    router.add_api_route("", dashboard.costs, methods=["GET"])
-    router.add_api_route("/", dashboard.costs, methods=["GET"])
+    for page in dashboard.figures.pages:
+        router.add_api_route(page.path.removeprefix("/dashboard"), dashboard.shows(page), methods=["GET"])
+    router.add_api_route("/", dashboard.shows(dashboard.figures.pages[0]), methods=["GET"])
     router.add_api_route("/decisions/{decision_id}", dashboard.decision, methods=["GET"])
     router.add_api_route("/login", dashboard.login_form, methods=["GET"])
     router.add_api_route("/login", dashboard.login, methods=["POST"])
@@ -66,61 +79,81 @@ def dashboard_router(
 class _Dashboard:
     def __init__(
         self,
-        overview: Overview,
-        reports: Reports,
+        figures: Figures,
+        database: Database,
         keys: KeyStore | None,
         sessions: Sessions,
+        operator: Callable[[], str | None],
         clock: Callable[[], datetime],
     ) -> None:
-        self._overview, self._reports, self._keys = overview, reports, keys
-        self._sessions, self._clock = sessions, clock
+        self.figures, self._database, self._keys = figures, database, keys
+        self._sessions, self._operator, self._clock = sessions, operator, clock
         folder = web_folder()
         self._pages = Pages(folder)
         self._static = {name: (folder / "static" / Path(name).name).read_bytes() for name in _STATIC}
 
-    async def costs(self, request: Request) -> Response:
-        """GET /dashboard?days=30&before=dec_…"""
-        return await self._for_viewer(request, self._costs)
+    def shows(self, page: PageOf) -> Callable[[Request], Awaitable[Response]]:
+        """GET of a page: as HTML; with ``csv=PANEL`` one panel's table; with ``sql=1`` the statements behind it."""
 
-    async def _costs(self, request: Request, viewer: Viewer) -> Response:
-        days = _days(request.query_params.get("days"))
-        before = request.query_params.get("before")
-        before = before if before and _DECISION_ID.match(before) else None
-        now = self._clock()
-        period = Period.days(days, now)
-        groups, calls = await self._overview.costs(viewer.tenant_id, period)
-        listed = await self._overview.latest(viewer.tenant_id, limit=PAGE_OF_DECISIONS + 1, before=before)
-        decisions, more = listed[:PAGE_OF_DECISIONS], listed[PAGE_OF_DECISIONS:]
-        html = self._pages.costs(
-            viewer=viewer,
-            now=now,
-            days=days,
-            period=period,
-            page=costs_page(period, groups, calls),
-            decisions=decisions,
-            before=before,
-            next_before=decisions[-1].decision_id if more else None,
-            base_url=str(request.base_url).rstrip("/"),
-        )
-        return _html(html)
+        async def figures(request: Request, viewer: Viewer) -> Response:
+            asked = self._asked(request, viewer)
+            content = await page.load(asked)
+            panel = content.panel(request.query_params.get("csv", ""))
+            if panel is not None:
+                named = {"content-disposition": f'attachment; filename="{panel.id}.csv"', "cache-control": "no-store"}
+                text = await asyncio.to_thread(panel.table.as_csv)
+                return PlainTextResponse(text, headers=_HEADERS | named, media_type="text/csv; charset=utf-8")
+            frame = self._frame(request, page.path, page.name, page.heading, asked)
+            if asked.told is not None:
+                return _html(self._pages.statements(frame, asked.told))
+            return _html(await asyncio.to_thread(self._pages.page, frame, content))
+
+        async def endpoint(request: Request) -> Response:
+            return await self._for_viewer(request, figures)
+
+        return endpoint
 
     async def decision(self, request: Request, decision_id: str) -> Response:
         """GET /dashboard/decisions/{id}"""
 
-        async def page(_request: Request, viewer: Viewer) -> Response:
-            report = await self._reports.decision(decision_id, viewer.tenant_id)
-            if report is not None:
-                return _html(self._pages.decision(viewer=viewer, report=report))
+        async def page(request: Request, viewer: Viewer) -> Response:
+            report = await explain(self._database, decision_id, tenant_id=None)
+            if report is not None and viewer.sees(report.tenant_id, report.team_id, report.key_id):
+                frame = self._frame(request, "", "Decision", "Why this answer", self._asked(request, viewer))
+                return _html(self._pages.decision(frame, report))
             html = self._pages.problem(
                 heading="No such decision",
-                words="There is none with this id among yours.",
+                words="There is none with this id among those that you may see.",
                 way_on="/dashboard",
-                way_on_label="All costs",
+                way_on_label="Overview",
                 viewer=viewer,
             )
             return _html(html, 404)
 
         return await self._for_viewer(request, page)
+
+    def _asked(self, request: Request, viewer: Viewer) -> Asked:
+        more = dict(request.query_params)
+        if not _DECISION_ID.match(more.get("before", "")):
+            more.pop("before", None)
+        told: list[str] | None = [] if "sql" in more else None
+        filters = viewer.chosen(Filters.of(more))
+        return Asked(viewer=viewer, filters=filters, now=self._clock(), more=more, told=told)
+
+    def _frame(self, request: Request, here: str, title: str, heading: str, asked: Asked) -> Frame:
+        facts = self.figures.facts()
+        return Frame(
+            viewer=asked.viewer,
+            menu=[Entry(name=page.name, path=page.path) for page in self.figures.pages],
+            here=here,
+            title=title,
+            heading=heading,
+            filters=asked.filters,
+            period=asked.period,
+            now=asked.now,
+            choices={"policy": [policy.name for policy in facts.policies], "model": facts.models},
+            base_url=str(request.base_url).rstrip("/"),
+        )
 
     async def login_form(self, request: Request) -> Response:
         """GET /dashboard/login"""
@@ -137,15 +170,15 @@ class _Dashboard:
         form = parse_qs(await _small_body(request))
         secret, then = form.get("key", [""])[0].strip(), _then(form.get("next", [""])[0])
         try:
-            caller = await self._keys.find(secret)
+            who = await self._owner(secret)
         except (DatabaseUnavailable, DatabaseError) as error:
             return self._ledger_trouble(error, None)
-        if caller is None:
+        if who is None:
             return _html(self._pages.login(then=then, refusal="This key is not known here, or it was revoked."), 401)
         response = _redirect(then)
         response.set_cookie(
             COOKIE,
-            await self._sessions.begin(caller.key_id),
+            await self._sessions.begin(who),
             max_age=LIFETIME_S,
             path="/dashboard",
             secure=request.url.scheme == "https",
@@ -181,15 +214,25 @@ class _Dashboard:
         except (DatabaseUnavailable, DatabaseError) as error:
             return self._ledger_trouble(error, viewer)
 
+    async def _owner(self, secret: str) -> str | None:
+        """What a session names of whoever has this secret; None for nobody."""
+        token = self._operator()
+        if token is not None and hmac.compare_digest(secret.encode("utf-8", "replace"), token.encode()):
+            return _operators(token)
+        caller = None if self._keys is None else await self._keys.find(secret)
+        return None if caller is None else caller.key_id
+
     async def _viewer(self, request: Request) -> Viewer | None:
         if self._keys is None:
-            who = ANONYMOUS
-            return Viewer(tenant_id=who.tenant_id, key_id=who.key_id, name=who.name, signed_in=False)
-        key_id = await self._sessions.key_id(request.cookies.get(COOKIE, ""))
-        caller = None if key_id is None else await self._keys.by_id(key_id)
-        if caller is None:
+            return Viewer.of(ANONYMOUS, signed_in=False)
+        named = await self._sessions.key_id(request.cookies.get(COOKIE, ""))
+        if named is None:
             return None
-        return Viewer(tenant_id=caller.tenant_id, key_id=caller.key_id, name=caller.name, signed_in=True)
+        token = self._operator()
+        if token is not None and hmac.compare_digest(named.encode(), _operators(token).encode()):
+            return Viewer(key_id=OPERATOR, name=OPERATOR, place=None, role="admin")
+        caller = await self._keys.by_id(named)
+        return None if caller is None else Viewer.of(caller)
 
     def _ledger_trouble(self, error: DatabaseUnavailable | DatabaseError, viewer: Viewer | None) -> Response:
         _LOG.warning("the dashboard cannot read the ledger: %s", error)
@@ -217,8 +260,9 @@ def _redirect(path: str) -> RedirectResponse:
     return RedirectResponse(path, 303, headers=_HEADERS | {"cache-control": "no-store"})
 
 
-def _days(given: str | None) -> int:
-    return int(given) if given in {str(days) for days in PERIODS} else DEFAULT_DAYS
+def _operators(token: str) -> str:
+    """What a session names of the operator: it ends when the token is changed."""
+    return f"{OPERATOR}-{hashlib.sha256(token.encode()).hexdigest()[:32]}"
 
 
 def _then(given: str | None) -> str:

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from gateway.database import Database
+from gateway.ledger.newest import read_newest
 from gateway.ledger.overview import Overview, Period
 from gateway.ledger.reports import Reports, Span
 from gateway.ledger.rollups.fold import Rollups
@@ -106,9 +107,9 @@ async def _waits(database: Database) -> dict[str, list[float]]:
     whole = Span(since=START, until=NOW)
     odd = Span(since=START + timedelta(minutes=17), until=NOW - timedelta(minutes=23), tenant_id="org0")
     asked: dict[str, Callable[[], Awaitable[object]]] = {
-        "dashboard, 30 days": lambda: overview.costs("org0", Period.days(30, NOW)),
-        "dashboard, 1 day": lambda: overview.costs("org0", Period.days(1, NOW)),
-        "dashboard, newest": lambda: overview.latest("org0", limit=21),
+        "dashboard, 30 days": lambda: overview.costs(Span(tenant_id="org0"), Period.days(30, NOW)),
+        "dashboard, 1 day": lambda: overview.costs(Span(tenant_id="org0"), Period.days(1, NOW)),
+        "dashboard, newest": lambda: read_newest(database, Span(tenant_id="org0", since=START, until=NOW)),
         "savings": lambda: read_savings(database, whole),
         "spend in total": lambda: reports.total(whole),
         "spend of one org between odd minutes": lambda: reports.spend("model", odd),

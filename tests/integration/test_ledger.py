@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import explain
-from gateway.ledger.overview import Overview
+from gateway.ledger.newest import read_newest
 from gateway.ledger.reports import Heading, Reports, Span
 from gateway.ledger.tables import attempts, line_items, settlements
 from gateway.ledger.writer import LedgerWriter
@@ -225,6 +225,6 @@ async def test_processes_share_a_ledger(database: Database) -> None:
 async def test_the_overview_agrees(database: Database) -> None:
     async with a_ledger(database) as ledger:
         records = [await run_request(ledger, an_attempt(usage=TOLD)) for _ in range(3)]
-    latest = await Overview(database).latest("acme", limit=2)
+    latest = await read_newest(database, Span(tenant_id="acme"), limit=2)
     assert [decision.decision_id for decision in latest] == [record.decision_id for record in reversed(records[1:])]
     assert {decision.spent_nanousd for decision in latest} == {SMALL_COST}

@@ -36,18 +36,25 @@ class Changes:
 
 async def heads_of(connection: AsyncConnection) -> dict[int, int]:
     """The newest link of every writer that has one."""
+    heads, _ = await _heads_and_marks(connection)
+    return heads
+
+
+async def _heads_and_marks(connection: AsyncConnection) -> tuple[dict[int, int], dict[int, int]]:
     span = literal(link_number(1, 0), BigInteger)
     first = cast(writers.c.number, BigInteger) * span
     its_own = and_(links.c.link >= first, links.c.link < first + span)
     newest = select(func.max(links.c.link)).where(its_own).correlate(writers).scalar_subquery()
-    rows = (await connection.execute(select(writers.c.number, newest.label("head")))).all()
-    return {row.number: row.head for row in rows if row.head is not None}
+    query = select(writers.c.number, newest.label("head"), rollup_marks.c.link.label("mark"))
+    tables = writers.outerjoin(rollup_marks, rollup_marks.c.writer_number == writers.c.number)
+    rows = (await connection.execute(query.select_from(tables))).all()
+    heads = {row.number: row.head for row in rows if row.head is not None}
+    return heads, {row.number: row.mark for row in rows if row.mark is not None}
 
 
 async def changes_since_marks(connection: AsyncConnection, *, before_us: int, most_links: int) -> Changes:
     """What the links after the marks say of the hours before ``before_us``."""
-    heads = await heads_of(connection)
-    marks = {row.writer_number: row.link for row in (await connection.execute(select(rollup_marks))).all()}
+    heads, marks = await _heads_and_marks(connection)
     asked: set[str] = set()
     called: set[str] = set()
     looked, left = dict(marks), most_links

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Table, and_, select
+from sqlalchemy import ColumnElement, FromClause, Table, and_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.rollups.changes import changes_since_marks
@@ -23,6 +23,7 @@ from gateway.ledger.rollups.sources import (
     uncompiled,
     within,
 )
+from gateway.ledger.rollups.statements import told_as
 from gateway.ledger.rollups.tables import attempt_rollups, request_rollups, rollup_state
 
 _MOST_LINKS = 5_000  # with more of them behind, raw rows are quicker
@@ -84,10 +85,15 @@ def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[in
 
 
 class Sums:
-    """Reads sums on one connection, as the coverage says."""
+    """Reads sums on one connection, as the coverage says, each by one statement.
 
-    def __init__(self, connection: AsyncConnection, covered: Coverage, *, sqlite: bool) -> None:
-        self._connection, self._covered, self._sqlite = connection, covered, sqlite
+    told : where the statements are written down, if somebody wants to know them.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, covered: Coverage, *, sqlite: bool, told: list[str] | None = None
+    ) -> None:
+        self._connection, self._covered, self._sqlite, self._told = connection, covered, sqlite, told
 
     async def of(
         self,
@@ -122,10 +128,14 @@ class Sums:
                 sources.append((DAYS_OF[table], [*where, lambda source: within(source.c.hour_us, whole)]))
         if self._covered.raw:
             sources.append((raw, where))
-        for source, conditions in sources:
-            query = grouped(source, dimensions, measures).where(*(condition(source) for condition in conditions))
-            for row in (await self._connection.execute(query)).all():
-                _add(found.setdefault(tuple(row[: len(dimensions)]), {}), measures, row[len(dimensions) :])
+        parts = [
+            grouped(source, dimensions, measures).where(*(condition(source) for condition in conditions))
+            for source, conditions in sources
+        ]
+        query = parts[0] if len(parts) == 1 else union_all(*parts)
+        told_as(self._told, self._connection, query)
+        for row in (await self._connection.execute(query)).all():
+            _add(found.setdefault(tuple(row[: len(dimensions)]), {}), measures, row[len(dimensions) :])
         return found
 
     def _rolled(self, days: Sequence[int]) -> Condition:

@@ -20,7 +20,8 @@ CALL = AttemptReport(
     amount_nanousd=1, lines=(),
 )  # fmt: skip
 REPORT = DecisionReport(
-    decision_id="dec_1", created=WHEN, tenant_id="default", key_id=None, policy="support", requested_model="auto",
+    decision_id="dec_1", created=WHEN, tenant_id="default", team_id=None,
+    key_id=None, policy="support", requested_model="auto",
     endpoint="/v1/chat/completions", streamed=False, strategy_id=None, scorer_version=None, reference_model=None,
     tags={}, closed=WHEN, status="answered", stop_reason="accepted", answered_attempt="att_1", answered_model="small",
     cache_status="MISS", saved_nanousd=None, reference_nanousd=None, reference_source=None, steps=(),
