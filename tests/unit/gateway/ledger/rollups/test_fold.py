@@ -122,9 +122,9 @@ async def test_months_are_read_by_whole_days_and_hours_beside_them(either: Datab
     asked = [(by, span) for by in ("model", "tag:feature", "day") for span in spans]
     before = [await Reports(either).spend(by, span) for by, span in asked]
     month = Period.days(30, START + timedelta(days=3))
-    page, _ = await Overview(either).costs("org0", month)
+    page = (await Overview(either).costs(Span(tenant_id="org0"), month)).requests
     await Rollups(either).fold(start + 80 * HOUR_US)
-    assert set((await Overview(either).costs("org0", month))[0]) == set(page)
+    assert set((await Overview(either).costs(Span(tenant_id="org0"), month)).requests) == set(page)
     async with either.read() as connection:
         days = (await coverage(connection, *(start + n * HOUR_US for n in (5, 66)))).days
     assert days == (start + 24 * HOUR_US,)
