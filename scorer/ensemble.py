@@ -57,9 +57,12 @@ class Ensemble:
         said = [each.expect(table.terms, table.query_values) for each in self._forecasts]
         return np.concatenate([p for p, _ in said]), np.concatenate([tokens for _, tokens in said])
 
-    def believe(self, table: AnswerTable) -> Floats:
-        """(m, k) P(good) of every model's answer, given all answers in the table; see ``Member.believe``."""
-        beliefs, _ = self.expect(table)
+    def believe(self, table: AnswerTable, expected: Floats) -> Floats:
+        """(m, k) P(good) of every model's answer, given all answers in the table; see ``Member.believe``.
+
+        expected : (m, k) what ``expect`` says of the query, which no answer changes.
+        """
+        beliefs = expected.copy()
         seen = table.present[0]
         answered, waiting = np.flatnonzero(seen), np.flatnonzero(~seen)
         if not len(answered):
@@ -103,6 +106,7 @@ def _many(heads: Sequence[Head | None]) -> "_ManyHeads | None":
 class _ManyHeads:
     def __init__(self, heads: Sequence[Head]) -> None:
         self._calibrators = [head.calibrator for head in heads]
+        self._plain = all(calibrator.method == "identity" for calibrator in self._calibrators)  # all the same, then
         self._boosted: list[tuple[int, float, BoostedModel]] = []
         linear: list[tuple[int, float, LinearModel]] = []
         for index, head in enumerate(heads):
@@ -118,8 +122,10 @@ class _ManyHeads:
     def score(self, X: Features) -> Floats:
         """(m, r) P(good) by head, each for rows of its own: X (m, r, F)."""
         z = np.zeros(X.shape[:2])
-        if self._linear is not None:
-            np.add.at(z, self._places, self._weights * self._linear.logits(X[self._places]))
+        if self._linear is not None:  # a head has one linear model at most
+            z[self._places] += self._weights * self._linear.logits(X[self._places])
         for index, weight, model in self._boosted:
             z[index] += weight * np.array([model.logit_of(x) for x in X[index]])
+        if self._plain:
+            return self._calibrators[0](z)
         return np.stack([calibrator(row) for calibrator, row in zip(self._calibrators, z, strict=True)])

@@ -50,6 +50,7 @@ class Scorer:
         self._columns = {model: index for index, model in enumerate(trained.models)}
         self._readings: _Recent[bytes, QueryReading] = _Recent(_KEPT_READINGS)
         self._analyses: _Recent[bytes, Analysis] = _Recent(_KEPT_READINGS)
+        self._expectations: _Recent[bytes, tuple[NDArray[np.float64], NDArray[np.float64]]] = _Recent(_KEPT_READINGS)
         self._tables: _Recent[tuple[int, ...], tuple[Sequence[LoggedQuery], AnswerTable]] = _Recent(_KEPT_TABLES)
 
     @classmethod
@@ -131,9 +132,8 @@ class Scorer:
 
     def expect(self, query: Query) -> Mapping[str, Expectation]:
         """Before any call, from the query alone: P(good) and expected completion tokens of every model's answer."""
-        _, reading = self._reading(query)
-        table = tabulate([(reading, [])], self._trained.models, 1)
-        p, tokens = (np.round(each.mean(axis=0), _DECIMALS) for each in self._ensemble.expect(table))
+        key, reading = self._reading(query)
+        p, tokens = (np.round(each.mean(axis=0), _DECIMALS) for each in self._expectation(key, reading))
         return {
             model: Expectation(p_good=float(p[column]), completion_tokens=float(tokens[column]))
             for model, column in self._columns.items()
@@ -158,8 +158,9 @@ class Scorer:
             self._check_judges()
         key, reading = self._reading(query)
         analyses = [self._analysis(key, reading, each) for each in {each.model: each for each in known}.values()]
-        table = tabulate([(reading, analyses)], self._trained.models, 1)
-        beliefs = np.round(self._ensemble.believe(table).mean(axis=0), _DECIMALS)
+        table = tabulate([(reading, analyses)], self._trained.models, 1, terms=False)
+        expected, _ = self._expectation(key, reading)
+        beliefs = np.round(self._ensemble.believe(table, expected).mean(axis=0), _DECIMALS)
         return {model: float(beliefs[column]) for model, column in self._columns.items()}
 
     def believe_log(self, queries: Sequence[LoggedQuery], context: Sequence[str]) -> NDArray[np.float64]:
@@ -270,6 +271,14 @@ class Scorer:
         key = _digest([answer.model, answer.text, str(answer.finish_reason), calls], query_key, logprobs)
         analysis = self._analyses.get(key)
         return analysis if analysis is not None else self._analyses.put(key, analyse(query, answer))
+
+    def _expectation(self, key: bytes, reading: QueryReading) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(m, k) P(good) and (m, k) expected tokens by member; kept, for every answer to the query asks again."""
+        expected = self._expectations.get(key)
+        if expected is None:
+            table = tabulate([(reading, [])], self._trained.models, 1)
+            expected = self._expectations.put(key, self._ensemble.expect(table))
+        return expected
 
     def _table(self, queries: Sequence[LoggedQuery]) -> AnswerTable:
         key = tuple(map(id, queries))

@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r"|(\\?\$|[ \t]+|\\[,;!]|\*\*)"
     r"|([a-zA-Z]+)"
 )
+_NUMBERED, _OPERATED, _SIGNED, _WORDED = 2, 3, 4, 6  # the last group of each kind of token
 _OPERATORS = {"\\times": "*", "×": "*", "·": "*", "\\cdot": "*", "x": "*", "÷": "/", "\\div": "/", "−": "-"}
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 _SIGN_PRECEDENCE = 3
@@ -37,15 +38,24 @@ def statements(text: str) -> list[Statement]:
     """The arithmetic statements of a text, those with an operation, in order; the last 60 of many."""
     if "=" not in text:
         return []
-    found: list[Statement] = []
+    seen: dict[tuple[str, str], Statement | None] = {}  # texts that go round in circles state the same again and again
+    found: list[Statement | None] = []
     for candidate in list(_CANDIDATE.finditer(text))[-_MOST_STATEMENTS:]:
         equals = text.index("=", candidate.start())
-        left = _worked_out(_left_side(text, equals))
-        right = _worked_out(_right_side(text, equals)) if left is not None else None
-        if left is not None and right is not None and left[1] + right[1] > 0:
-            holds = abs(left[0] - right[0]) <= max(left[2], right[2]) + 1e-9 * abs(left[0])
-            found.append(Statement(left[0], right[0], holds))
-    return found
+        around = text[max(0, equals - _WINDOW - 1) : equals], text[equals : equals + _WINDOW]
+        if around not in seen:
+            seen[around] = _stated(text, equals)
+        found.append(seen[around])
+    return [statement for statement in found if statement is not None]
+
+
+def _stated(text: str, equals: int) -> Statement | None:
+    left = _worked_out(_left_side(text, equals))
+    right = _worked_out(_right_side(text, equals)) if left is not None else None
+    if left is None or right is None or left[1] + right[1] == 0:
+        return None
+    holds = abs(left[0] - right[0]) <= max(left[2], right[2]) + 1e-9 * abs(left[0])
+    return Statement(left[0], right[0], holds)
 
 
 def _left_side(text: str, equals: int) -> list[str]:
@@ -53,14 +63,13 @@ def _left_side(text: str, equals: int) -> list[str]:
     start = max(start, text.rfind("\n", start, equals) + 1, text.rfind("=", start, equals) + 1)
     tokens: list[str] = []
     position = start
-    while position < equals:
-        match = _TOKEN.match(text, position, equals)
-        if match is None:  # whatever no sum contains: the sum can only begin behind it
+    for match in _TOKEN.finditer(text, start, equals):
+        if match.start() != position:  # whatever no sum contains: the sum can only begin behind it
             tokens.clear()
-            position += 1
-        else:
-            _take(match, tokens)
-            position = match.end()
+        _take(match, tokens)
+        position = match.end()
+    if position != equals:
+        return []
     prose = [index for index, token in enumerate(tokens) if token == _WORD and not _is_unit(tokens, index)]
     return tokens[prose[-1] + 1 :] if prose else tokens
 
@@ -77,16 +86,18 @@ def _right_side(text: str, equals: int) -> list[str]:
 
 
 def _take(match: re.Match[str], tokens: list[str]) -> None:
-    number, stuck, operator, sign, silent, _ = match.groups()
-    if number is not None:
+    kind = match.lastindex
+    if kind == _NUMBERED:
+        number, stuck = match.group(1, 2)
         tokens.append(number.replace(",", ""))
         if stuck:
             tokens.append(_UNKNOWN)  # 3x or 2^n: an unknown, or a power
-    elif operator is not None:
+    elif kind == _OPERATED:
+        operator = match[0]
         tokens.append(_OPERATORS.get(operator, operator))
-    elif sign is not None:
-        tokens.append(sign[-1])
-    elif silent is None:
+    elif kind == _SIGNED:
+        tokens.append(match[0][-1])
+    elif kind == _WORDED:
         tokens.append(_WORD)
 
 

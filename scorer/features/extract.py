@@ -7,7 +7,7 @@ Knows no label and no model. Every pattern is linear in the text.
 import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,8 @@ _LONE_LETTER = re.compile(r"^\s{0,4}\**\(?([A-P])\)?(?:[.):]|\**\s{0,4}$)", re.M
 _HASHES = re.compile(r"####\s{0,4}([^\n]{1,100})")
 _BRACKETED = re.compile(r"\[(yes|no)\]", re.IGNORECASE)
 _VERDICT = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
-_PHRASE = re.compile(
-    r"(?:final answer|answer is|answer:|result is|output is|evaluates to|, the answer)[\s:*=]{0,6}([^\n]{1,200})",
-    re.IGNORECASE,
-)
+_PHRASES = ("final answer", "answer is", "answer:", "result is", "output is", "evaluates to", ", the answer")
+_PHRASE = re.compile(rf"(?:{'|'.join(_PHRASES)})[\s:*=]{{0,6}}([^\n]{{1,200}})", re.IGNORECASE)
 _SHORT = 80  # an answer of at most so many characters is its own conclusion
 
 
@@ -190,7 +188,7 @@ def _last(pattern: re.Pattern[str], text: str, how: str) -> Conclusion | None:
 
 
 def _from_phrase(text: str, query: QueryReading) -> Conclusion | None:
-    matches = list(_PHRASE.finditer(text))
+    matches = _phrased(text)
     if not matches:
         return None
     raw = re.split(r"(?:\.\s|,\s(?=[a-z])|;\s)", matches[-1][1], maxsplit=1)[0]
@@ -200,6 +198,27 @@ def _from_phrase(text: str, query: QueryReading) -> Conclusion | None:
     if value is None:
         return None
     return Conclusion(value=value, how="phrase", start=matches[-1].start(), n_stated=len({m[1] for m in matches}))
+
+
+def _phrased(text: str) -> list[re.Match[str]]:
+    """Every match of ``_PHRASE``. Words are found in a tenth of the time that an expression that ignores case takes."""
+    lower = text.lower()
+    if len(lower) != len(text):  # some capitals have two small letters: places would be others
+        return list(_PHRASE.finditer(text))
+    places = sorted(place for phrase in _PHRASES for place in _places(lower, phrase))
+    matches: list[re.Match[str]] = []
+    for place in places:
+        if not matches or place >= matches[-1].end():
+            match = _PHRASE.match(text, place)
+            matches += [match] if match else []
+    return matches
+
+
+def _places(text: str, words: str) -> Iterator[int]:
+    place = text.find(words)
+    while place >= 0:
+        yield place
+        place = text.find(words, place + 1)
 
 
 def _last_number(text: str) -> Conclusion | None:
