@@ -92,9 +92,10 @@ def optimize(
     kind: Annotated[
         str,
         typer.Option(
-            help="threshold, cascade_route, route or best_single; best: the kind that is worth most on held-out folds."
+            help="threshold, cascade_route, route or best_single; best: the kind that is worth most on held-out folds "
+            "(with --release-loss: threshold, for only its first stage lets streams go)."
         ),
-    ] = "threshold",
+    ] = "best",
     release_loss: ReleaseOption = None,
     prices: PricesOption = None,
     split: SplitOption = None,
@@ -120,13 +121,15 @@ def optimize(
             _warn(f"{model} is left out: {reason}")
         if not all(judge.trained_on(query_hash) for query_hash in table.query_hashes):
             _warn("the scorer was not trained on all of these queries; their scores are those of the whole scorer")
+        if wanted is None and release_loss is not None:
+            wanted = "threshold"
         with progress_bar("trying strategies", quiet=as_json) as progress:
             choice = choose(table, rule, scorer_version=judge.version, progress=progress, kind=wanted)
         if release_loss is not None:
             choice = replace(choice, strategy=_releasing(choice.strategy, table, queries, judge, release_loss))
         choice.strategy.dump(out)
         if as_json:
-            typer.echo(json.dumps(choice.strategy.to_document(), indent=2))
+            typer.echo(json.dumps(choice.to_document(), indent=2))
         else:
             show_choice(choice, out)
 

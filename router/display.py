@@ -16,11 +16,12 @@ from router.certificate import Certificate
 from router.optimize.bootstrap import Interval
 from router.optimize.certify import Certified
 from router.optimize.choose import Choice
+from router.optimize.frontier import spread_out
 from router.optimize.search import Progress
+from router.optimize.singles import MARGIN
 from router.replay import Baseline, ReplayReport
 
 _FRONTIER_ROWS = 12
-_USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def progress_bar(title: str, *, quiet: bool) -> Iterator[Progress]:
 
 def show_choice(choice: Choice, out: Path) -> None:
     """The strategy, what it was chosen on, and the frontier around it."""
-    console, strategy, candidates = Console(), choice.strategy, choice.candidates
+    console, strategy = Console(), choice.strategy
     evidence = strategy.evidence
     console.print(_stages(f"strategy {strategy.id}", [(s.model, s.threshold) for s in strategy.stages]))
     if strategy.plan is not None:
@@ -59,18 +60,28 @@ def show_choice(choice: Choice, out: Path) -> None:
         if held is not None:
             told = f"saving {held.saving:.1%}, quality {held.quality_delta:+.4f}"
             console.print(f"  the best {kind}: {told}")
-    estimates, frontier = candidates.estimates(), candidates.frontier()
-    table = Table(title=f"frontier of {len(candidates):,} strategies (not corrected for choosing the best)")
-    for column in ("quality", "± s.e.", "USD per 1k", "stages"):
-        table.add_column(column, justify="left" if column == "stages" else "right")
-    shown = np.unique(np.linspace(0, len(frontier) - 1, min(_FRONTIER_ROWS, len(frontier))).astype(int))
-    for index in frontier[shown]:
-        chain, thresholds = candidates.stages(int(index))
-        names = [candidates.table.models[model] for model in chain]
-        stages = [f"{name} ≥ {t:.3f}" for name, t in zip(names, thresholds, strict=False)] + names[-1:]
-        quality, error = estimates.quality[index], estimates.quality_se[index]
-        cost = _usd(float(estimates.cost[index]) / _USD_PER_1K)
-        table.add_row(f"{quality:.4f}", f"{error:.4f}", cost, " → ".join(stages))
+    equal = choice.equal
+    console.print(
+        f"cheapest single model that is surely at most {MARGIN:.0%} worse than {strategy.reference_model}: "
+        f"{equal.model}, quality {equal.quality:.4f} at {_usd(equal.cost_usd_per_1k)} per 1k"
+    )
+    table = Table(
+        title=f"frontier, of {len(choice.candidates):,} threshold strategies (95 %, not corrected for choosing)"
+    )
+    if choice.kind not in ("threshold", "best_single"):
+        table.title = "frontier by exchange rate, out of fold (95 %)"
+    for column in ("quality", "95 %", "above the reference, 95 %", "USD per 1k", "95 %", "strategy"):
+        table.add_column(column, justify="left" if column == "strategy" else "right")
+    shown = spread_out(np.arange(len(choice.frontier)), _FRONTIER_ROWS)
+    for point in (choice.frontier[row] for row in shown):
+        table.add_row(
+            f"{point.quality:.4f}",
+            "{:.4f} … {:.4f}".format(*point.quality_ci95),
+            "{:+.4f} … {:+.4f}".format(*point.gain_ci95),
+            _usd(point.cost_usd_per_1k),
+            " … ".join(map(_usd, point.cost_ci95)),
+            point.strategy,
+        )
     console.print(table)
     console.print(f"written to {out}")
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from router.optimize.bootstrap import DRAWS, Interval, interval, resampled_means
 from router.optimize.carried import Carried, carry_out
 from router.optimize.columns import columns
+from router.optimize.singles import MARGIN, cheapest_equal
 from router.optimize.table import LogScorer, ScoreTable
 from router.pricing import PriceBook
 from router.strategy import Strategy
 from scorer.dataset import LoggedQuery
 
-MARGIN = 0.01  # of quality
 _USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
 
 
@@ -105,7 +105,7 @@ def replay(
     base_cost = table.cost_nanousd[:, reference]
     gains = np.column_stack([played.quality, table.quality]) - table.quality[:, [reference]]
     drawn = resampled_means(np.column_stack([played.cost_nanousd, base_cost, gains]), draws=draws, seed=seed)
-    equal = _cheapest_equal(table, reference, drawn[:, 3:])
+    equal = cheapest_equal(table, reference, drawn[:, 3:])
     spent, base_spent = int(played.cost_nanousd.sum()), int(base_cost.sum())
     trained_on = 0 if scorer is None else sum(scorer.trained_on(query_hash) for query_hash in table.query_hashes)
     unlike = 0 if scorer is None or not strategy.needs_scorer else int(scorer.doubts_log(queries).sum())
@@ -157,12 +157,6 @@ def _single(table: ScoreTable, model: int) -> Baseline:
 
 def _saving(spent: int, base_spent: int) -> float | None:
     return 1 - spent / base_spent if base_spent else None
-
-
-def _cheapest_equal(table: ScoreTable, reference: int, drawn_gains: NDArray[np.float64]) -> int:
-    spent = table.cost_nanousd.sum(axis=0)
-    cheapest_first = sorted(range(len(table.models)), key=lambda m: (spent[m], m != reference))
-    return next(m for m in cheapest_first if m == reference or interval(drawn_gains[:, m], level=0.9)[0] >= -MARGIN)
 
 
 def _no_better(table: ScoreTable, equal: int, played: Carried) -> list[str]:

@@ -14,7 +14,7 @@ Told = Mapping[str, Any]
 
 def show(report: Told) -> None:
     """All tables."""
-    console = Console(width=150, highlight=False)
+    console = Console(width=150, highlight=False, markup=False)
     if report.get("queries"):
         _savings(console, report, "match", "saving at equal quality: the least cost with the reference's quality")
         _savings(console, report, "most", "quality gained within the reference's cost")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from router.errors import StrategyError
 from router.optimize.carried import follow
 from router.optimize.folding import folds
+from router.optimize.frontier import Point, undominated, with_bands
 from router.optimize.lookahead import at_exchange, plan_on
 from router.optimize.search import Estimates, Progress, models_worth_trying
 from router.optimize.selection import HeldOut, Rule, select
@@ -22,6 +23,7 @@ from router.optimize.table import ScoreTable
 from router.plan import Floats, Plan, State
 
 MODELS = 7
+_NANO_PER_USD = 1e9
 EXCHANGES = np.geomspace(0.003, 6.0, 24)
 """Lambda as the quality that a call at the reference's mean cost must bring; dear to cheap."""
 
@@ -30,7 +32,7 @@ EXCHANGES = np.geomspace(0.003, 6.0, 24)
 class PlanChoice:
     """plan : None where the reference alone is the choice.   quality, cost_nanousd : of the choice, out of fold.
 
-    tried : every plan by exchange rate, and last the reference alone, out of fold.
+    tried : every plan by exchange rate, and last the reference alone, out of fold.   frontier : of these.
     """
 
     plan: Plan | None
@@ -38,6 +40,7 @@ class PlanChoice:
     cost_nanousd: float
     held_out: HeldOut | None
     tried: Estimates
+    frontier: tuple[Point, ...]
 
 
 def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress: Progress | None = None) -> PlanChoice:
@@ -53,6 +56,7 @@ def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress:
         cost_nanousd=float(estimates.cost[index]),
         held_out=outcomes.held_out(rule),
         tried=estimates,
+        frontier=outcomes.frontier(),
     )
 
 
@@ -62,6 +66,7 @@ class _Outcomes:
     def __init__(self, table: ScoreTable, *, route: bool, progress: Progress | None) -> None:
         self._table, self._route, self._parts = table, route, folds(table.groups)
         reference = table.reference()
+        self._kind, self._alone = "route" if route else "cascade_route", table.models[reference]
         base, base_cost = table.quality[:, reference], table.cost_nanousd[:, reference].astype(np.float64)
         shape = (len(EXCHANGES) + 1, table.n)
         self._quality, self._belief, self._cost = (np.empty(shape) for _ in range(3))
@@ -106,6 +111,13 @@ class _Outcomes:
             reference_quality=float(quality[-1].mean()),
             reference_cost=float(cost[-1].mean()),
         )
+
+    def frontier(self) -> tuple[Point, ...]:
+        """The plans that none beats, with what a dollar must bring in each."""
+        rows = undominated(self._quality.mean(axis=1), self._cost.mean(axis=1))
+        base = float(self._cost[-1].mean()) / _NANO_PER_USD
+        rates = [*(f"{self._kind} at {share / max(base, 1e-9):.4g} per USD" for share in EXCHANGES), self._alone]
+        return with_bands([rates[row] for row in rows], self._quality[rows], self._cost[rows], self._quality[-1])
 
     def held_out(self, rule: Rule) -> HeldOut | None:
         """Choose without each fold, judge on it. None where the rule cannot be met without some fold."""

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from router.optimize.frontier import undominated
 from router.optimize.simulate import SUMS, Chain, Engine, axes, play
 from router.optimize.table import ScoreTable
 
@@ -142,9 +143,7 @@ class Candidates:
     def frontier(self) -> NDArray[np.intp]:
         """The strategies that none beats in both cost and quality, from the cheapest to the best."""
         estimates = self.estimates()
-        order = np.lexsort((-estimates.gain, estimates.cost))
-        best_before = np.concatenate([[-np.inf], np.maximum.accumulate(estimates.gain[order])[:-1]])
-        return np.asarray(order[estimates.gain[order] > best_before + 1e-12])
+        return undominated(estimates.gain, estimates.cost)
 
 
 def models_worth_trying(table: ScoreTable, at_most: int) -> tuple[int, ...]:

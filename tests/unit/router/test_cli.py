@@ -69,11 +69,16 @@ def test_optimize_writes_a_strategy_for_each_rule(folder: Path, flag: str, rule:
     assert strategy.evidence.n_queries == 150  # both files, training split only
     assert strategy.id in result.stdout
     assert "frontier" in result.stdout
+    assert "surely at most 1% worse than large" in result.stdout
 
 
 def test_optimize_then_replay_as_json(folder: Path) -> None:
     written = run(f"{OPTIMIZE} --match-best --json")
-    assert json.loads(written.stdout)["id"] == Strategy.load(folder / "s.json").id
+    told = json.loads(written.stdout)
+    assert told["id"] == Strategy.load(folder / "s.json").id
+    assert told["cheapest_equal"]["model"] == "large"
+    assert told["by_kind"]["threshold"]["folds"] == 5
+    assert all(low <= point["quality"] <= high for point in told["frontier"] for low, high in [point["quality_ci95"]])
     result = run(f"{REPLAY} --split dev --json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)

@@ -1,9 +1,12 @@
 """From a table to a strategy with its evidence."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from router.optimize.choose import choose
 from router.optimize.folding import FOLDS, folds
+from router.optimize.frontier import MOST_POINTS
 from router.optimize.search import SearchSpace
 from router.optimize.selection import Rule
 from router.optimize.table import ScoreTable
@@ -51,6 +54,45 @@ def test_a_single_cheap_model_is_named_as_such() -> None:
     strategy = choose(blind, Rule(goal="min-quality", amount=0.0), scorer_version="v").strategy
     assert strategy.evidence is not None
     assert f"use {strategy.models[0]} alone, a single model" in strategy.evidence.note
+
+
+def with_a_cheap_twin(n: int = 2000) -> ScoreTable:
+    """Two models answer alike but for one query; the cheap one costs a hundredth. No score tells anything."""
+    rng = np.random.default_rng(0)
+    good = (rng.random(n) < 0.8).astype(np.float64)
+    cheap = good.copy()
+    cheap[np.flatnonzero(good)[0]] = 0.0
+    return ScoreTable(
+        models=("cheap", "dear"),
+        query_hashes=tuple(f"{i:064x}" for i in range(n)),
+        quality=np.column_stack([cheap, good]),
+        cost_nanousd=np.column_stack([np.full(n, 10), np.full(n, 1000)]).astype(np.int64),
+        scores=lambda model, context: np.full(n, 0.5),
+    )
+
+
+def test_where_an_equal_model_costs_less_than_any_cascade_it_says_to_use_that() -> None:
+    choice = choose(with_a_cheap_twin(), Rule(goal="match-best"), scorer_version="v")
+    assert choice.equal.model == "cheap"
+    assert choice.strategy.models == ("cheap",)
+    assert choice.strategy.reference_model == choice.strategy.safe_model == "dear"
+    assert choice.strategy.evidence is not None
+    assert "at most 1% worse than dear" in choice.strategy.evidence.note
+    insisted = choose(with_a_cheap_twin(), Rule(goal="match-best"), scorer_version="v", kind="best_single")
+    assert insisted.strategy.models == ("dear",)
+
+
+def test_the_frontier_rises_and_its_bands_hold_its_points() -> None:
+    table = ScoreTable.build(fake_log(300), FakeScorer(), fake_prices())
+    points = choose(table, Rule(goal="match-best"), scorer_version="v").frontier
+    assert 2 <= len(points) <= MOST_POINTS
+    for one, other in pairwise(points):
+        assert one.cost_usd_per_1k < other.cost_usd_per_1k
+        assert one.quality < other.quality
+    for point in points:
+        assert point.quality_ci95[0] <= point.quality <= point.quality_ci95[1]
+        assert point.cost_ci95[0] <= point.cost_usd_per_1k <= point.cost_ci95[1]
+        assert point.gain_ci95[0] <= point.gain_ci95[1]
 
 
 def test_tiny_logs_of_one_model_and_one_query_work() -> None:
