@@ -57,7 +57,7 @@ class Course:
         folder = self._stage.folder
         data = ["--scorer", folder.scorer.name, "--data", folder.traffic.name, "--prices", folder.prices.name]
         with self._steps.step("Choosing a strategy"):
-            self._stage.do("optimize", *data, "--match-best", "--out", folder.strategy.name)
+            self._stage.do("optimize", *data, "--match-best", "--kind", "threshold", "--out", folder.strategy.name)
             strategy = Strategy.load(folder.strategy)
             self._stage.restart()
         self._steps.note(in_words(strategy))

@@ -59,11 +59,7 @@ def certify(
     selection = ScoreTable.build(parts.selection, scorer, prices, only_scored=False)
     table = ScoreTable.build(parts.calibration, scorer, prices, only_scored=False)
     (chain, reference), placing = columns(strategy, table), columns(strategy, selection)
-    thresholds = tuple(stage.threshold for stage in strategy.stages if stage.threshold is not None)
-    if strategy.plan is None:
-        path = [_at(strategy, row) for row in steps(selection, placing[0], thresholds).tolist()]
-    else:
-        path = raised(selection, strategy)
+    path = path_of(selection, strategy)
     before = carried(selection, path, promise.kind, placing[1])
     done = carried(table, path, promise.kind, reference)
     binary = _binary(table.quality[:, [*chain, reference]], selection.quality[:, [*placing[0], placing[1]]])
@@ -99,6 +95,15 @@ def certify(
         saving_chosen=1 - int(spent[-1]) / base if base else None,
         saving=1 - int(spent[verdict.step]) / base if base else None,
     )
+
+
+def path_of(selection: ScoreTable, strategy: Strategy) -> list[Strategy]:
+    """The series that is tested, the strictest first; the last is the strategy itself, without a certificate."""
+    if strategy.plan is not None:
+        return raised(selection, strategy)
+    chain, _ = columns(strategy, selection)
+    thresholds = tuple(stage.threshold for stage in strategy.stages if stage.threshold is not None)
+    return [_at(strategy, row) for row in steps(selection, chain, thresholds).tolist()]
 
 
 def _check(strategy: Strategy, scorer: LogScorer, promise: Promise) -> None:

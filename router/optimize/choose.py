@@ -76,10 +76,8 @@ def choose(
     index = select(rule, candidates.estimates())
     by_kind: dict[Kind, HeldOut | None] = {"threshold": cross_validate(rule, candidates)}
     plans: dict[Kind, PlanChoice] = {}
-    for planned in _PLANNED:
-        if planned != kind and (kind is not None or not table.foresees):
-            continue
-
+    tried = _PLANNED if kind is None and table.foresees and len(candidates.part_sizes) > 1 else ()
+    for planned in tried if kind not in _PLANNED else (kind,):
         plans[planned] = choose_plan(table, rule, route=planned == "route", progress=progress)
         by_kind[planned] = plans[planned].held_out
     best = kind if kind in plans else "threshold" if kind is not None else _best_kind(rule, by_kind)

@@ -45,6 +45,8 @@ class PlanChoice:
 
 def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress: Progress | None = None) -> PlanChoice:
     """Fit, follow and choose. route : one call only. Raises StrategyError if nothing meets the rule."""
+    if len(np.unique(folds(table.groups))) < 2:
+        raise StrategyError("a plan is tried on queries that it was not fitted on: that takes 2 conversations or more")
     outcomes = _Outcomes(table, route=route, progress=progress)
     every = np.arange(table.n)
     estimates = outcomes.estimates(every)

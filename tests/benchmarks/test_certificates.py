@@ -2,26 +2,28 @@
 
 Of each set's training queries (scores out of fold) one half chooses the strategy and places the test, the other half is
 the whole population: calibration sets are drawn from it with replacement, and a strategy's true risk is its mean there.
-Naive thresholds, the most lenient ones on the same path whose risk on the calibration set is within alpha, stand
-beside. Prints a table.
+Naive strategies, the most lenient ones on the same path whose risk on the calibration set is within alpha, stand
+beside. Strategies are threshold cascades and plans. Prints a table.
 """
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from router.certificate import Kind, Promise, Test
+from router.optimize.certify import path_of
 from router.optimize.choose import choose
-from router.optimize.path import steps, trials
+from router.optimize.floors import carried
 from router.optimize.selection import Rule
-from router.optimize.simulate import Chain
 from router.optimize.table import ScoreTable
 from router.pricing import PriceBook
+from router.strategy import Kind as StrategyKind
+from router.strategy import Strategy
 from scorer.dataset import read_log
 from scorer.scoring import Scorer
 from tests.acceptance.served import spillway
@@ -29,7 +31,7 @@ from tests.pools import Draws, draw, risks
 
 pytestmark = [pytest.mark.evidence, pytest.mark.data, pytest.mark.timeout(3600)]
 
-SETS = ("zeroeval_gsm", "zeroeval_math_l5", "zeroeval_crux", "mmlu_pro")
+SETS = tuple(os.environ.get("SPILLWAY_SETS", "zeroeval_gsm zeroeval_math_l5 zeroeval_crux mmlu_pro").split())
 DRAWS, DELTA = 1000, 0.1
 LEAST_DROP = 0.02
 CASES: tuple[tuple[Kind, Test, float], ...] = (  # alpha as a multiple of the chosen strategy's true risk
@@ -39,6 +41,7 @@ CASES: tuple[tuple[Kind, Test, float], ...] = (  # alpha as a multiple of the ch
     ("quality_drop", "betting", 2.0),
     ("wrong_accepted", "conformal", 0.9),
 )
+STRATEGIES: tuple[StrategyKind, ...] = ("threshold", "cascade_route")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +50,11 @@ class Halves:
 
     selection: ScoreTable
     pool: ScoreTable
-    chain: Chain
-    path: NDArray[np.float64]
+    path: list[Strategy]
     reference: int
 
     @classmethod
-    def of(cls, table: ScoreTable, version: str) -> "Halves":
+    def of(cls, table: ScoreTable, version: str, kind: StrategyKind) -> "Halves":
         """By a rule that leaves something to be broken: the best quality for a tenth of the reference's cost."""
         sides = np.array([hashlib.sha256(group.encode()).digest()[0] % 2 for group in table.groups])
         selection, pool = (table.take(np.flatnonzero(sides == side)) for side in (0, 1))
@@ -60,14 +62,13 @@ class Halves:
         rule = Rule(
             goal="budget-usd-per-1k", amount=float(selection.cost_nanousd[:, reference].mean()) / 1e7, caution=0
         )
-        chosen = choose(selection, rule, scorer_version=version)
-        chain, thresholds = chosen.candidates.stages(chosen.index)
-        path = steps(selection, chain, thresholds)
-        return cls(selection=selection, pool=pool, chain=chain, path=path, reference=reference)
+        chosen = choose(selection, rule, scorer_version=version, kind=kind).strategy
+        assert chosen.kind == kind
+        return cls(selection=selection, pool=pool, path=path_of(selection, chosen), reference=reference)
 
     def drawn(self, kind: Kind, test: Test, hardness: float) -> Draws:
         """What comes of certifying on a thousand calibration sets, each as large as the pool."""
-        before, whole = (trials(t, self.chain, self.path, kind, self.reference) for t in (self.selection, self.pool))
+        before, whole = (carried(t, self.path, kind, self.reference) for t in (self.selection, self.pool))
         least = LEAST_DROP if kind == "quality_drop" else 0.001
         conformal = test == "conformal"
         promise = Promise(
@@ -91,21 +92,24 @@ def test_certificates_are_broken_as_seldom_as_promised(
         spillway("train", "--data", str(log), "--split", "train", "--out", name, folder=tmp_path)
         scorer = Scorer.load(tmp_path / name)
         table = ScoreTable.build(read_log([log], split="train").queries, scorer, prices)
-        halves = Halves.of(table, scorer.version)
-        for kind, test, hardness in CASES:
-            found = halves.drawn(kind, test, hardness)
-            rows.append(row(f"{name}, {halves.pool.n}", kind, test, found))
-            if test == "conformal":
-                spread = float(np.std(found.truth[found.step])) / math.sqrt(DRAWS)
-                assert found.mean_risk() <= found.alpha + 3 * spread, rows[-1]
-            else:
-                assert found.wrong(found.step) <= DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / DRAWS), rows[-1]
+        for strategy in STRATEGIES:
+            halves = Halves.of(table, scorer.version, strategy)
+            for kind, test, hardness in CASES:
+                found = halves.drawn(kind, test, hardness)
+                rows.append(row(f"{name}, {halves.pool.n}, {strategy}", kind, test, found))
+                if test == "conformal":
+                    spread = float(np.std(found.truth[found.step])) / math.sqrt(DRAWS)
+                    assert found.mean_risk() <= found.alpha + 3 * spread, rows[-1]
+                else:
+                    assert found.wrong(found.step) <= DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / DRAWS), rows[-1]
     with capsys.disabled():
         print(
-            "\n| set, queries per draw | promise | alpha | certified | true risk > alpha, of all draws (of certified) ",
+            "\n| set, queries per draw, strategy | promise | alpha | certified ",
+            "| true risk > alpha, of all draws (of certified) ",
+            sep="",
             end="",
         )
-        print("| naive thresholds | mean true risk | saving kept: certified, naive, best within alpha |")
+        print("| naive strategies | mean true risk | saving kept: certified, naive, best within alpha |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         print("\n".join(rows))
 

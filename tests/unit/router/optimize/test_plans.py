@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from router.errors import StrategyError
 from router.optimize.carried import carry_out
 from router.optimize.choose import choose
-from router.optimize.selection import Rule
+from router.optimize.selection import Goal, Rule
 from router.optimize.table import ScoreTable
 from router.planned import Course
 from router.strategy import Kind, Strategy
 from scorer.answer import Answer
-from tests.fakelog import FakeBeliever, fake_log, fake_prices
+from tests.fakelog import MODELS, FakeBeliever, fake_log, fake_prices
 
 MATCH = Rule(goal="match-best", caution=0.0)
 MORE = Rule(goal="max-quality-at-best-cost", caution=0.0)
@@ -62,6 +63,30 @@ def test_what_is_done_live_is_what_was_done_on_the_table(table: ScoreTable, rule
         called = [strategy.models[place] for place in np.flatnonzero(carried.called[row])]
         assert sorted(called) == sorted(answer.model for answer in answers)
         assert course.best() == strategy.models[carried.returned[row]]
+
+
+@pytest.mark.parametrize("goal", ["match-best", "max-quality-at-best-cost"])
+@pytest.mark.parametrize(("n", "models"), [(1, MODELS), (2, MODELS), (7, ("large",)), (50, ("large",)), (50, MODELS)])
+def test_small_logs_and_lone_models_get_some_strategy(goal: Goal, n: int, models: tuple[str, ...]) -> None:
+    queries = [
+        replace(query, answers={m: query.answers[m] for m in models}, labels={m: query.labels[m] for m in models})
+        for query in fake_log(n)
+    ]
+    few = ScoreTable.build(queries, FakeBeliever(), fake_prices())
+    assert set(choose(few, Rule(goal=goal), scorer_version="v").strategy.models) <= set(models)
+    if n == 1:
+        with pytest.raises(StrategyError, match="2 conversations or more"):
+            choose(few, Rule(goal=goal), scorer_version="v", kind="cascade_route")
+
+
+@pytest.mark.parametrize("quality", [0.0, 1.0])
+def test_where_all_answers_are_alike_the_cheapest_model_is_the_choice(quality: float) -> None:
+    queries = [
+        replace(query, answers={m: replace(answer, quality=quality) for m, answer in query.answers.items()})
+        for query in fake_log(50)
+    ]
+    alike = ScoreTable.build(queries, FakeBeliever(), fake_prices())
+    assert choose(alike, MATCH, scorer_version="v").strategy.models == ("small",)
 
 
 def test_a_higher_floor_asks_the_reference_at_least_as_often(table: ScoreTable) -> None:
