@@ -37,6 +37,6 @@ def test_bands_are_narrower_with_more_queries_and_paired_with_the_reference() ->
         (point,) = with_bands(["a"], quality, np.full((1, n), 2e6), quality[0])
         widths.append(point.quality_ci95[1] - point.quality_ci95[0])
         assert point.gain_ci95 == (0.0, 0.0)
-        assert point.cost_ci95 == (pytest.approx(2.0), pytest.approx(2.0))
+        assert point.cost_ci95 == pytest.approx((2.0, 2.0))
     assert widths[1] < widths[0] / 5
     assert with_bands([], np.empty((0, 3)), np.empty((0, 3)), np.zeros(3)) == ()
