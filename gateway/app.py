@@ -25,6 +25,9 @@ from gateway.dashboard.facts import facts_of
 from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestError
+from gateway.experts.keeper import ProbeKeeper
+from gateway.experts.prober import Prober
+from gateway.experts.store import ProbeStore
 from gateway.idempotency.once import Once, OnceRules
 from gateway.idempotency.store import OnceStore
 from gateway.ledger.idle import IdleBooks
@@ -78,7 +81,8 @@ class Gateway:
         """
         self._settings, self._database = settings, Database(settings.database_url)
         self._conversations = Conversations()
-        self._serving = Serving(load_offer(settings, load_scorer))
+        self._lacking: dict[str, frozenset[str]] = {}
+        self._serving = Serving(load_offer(settings, load_scorer, lacking=self._lacking))
         self._tenants = Tenants(settings, self._database)
         self._ledger = _ledger(settings, self._database, self._tenants)
         self._telemetry = Telemetry()
@@ -87,7 +91,7 @@ class Gateway:
         self.reloading = Reloading(
             self._serving,
             reread or partial(load_settings, settings.path),
-            lambda settings, before: load_offer(settings, load_scorer, before),
+            lambda settings, before: load_offer(settings, load_scorer, before, self._lacking),
             self._adopt,
         )
         for collector in (
@@ -155,6 +159,9 @@ class Gateway:
             await stack.enter_async_context(RollupKeeper(database, self._settings.ledger.rollup_every_s).running())
             idle = IdleBooks(database, lambda: gpu_bills(self._serving.offer.settings))
             await stack.enter_async_context(idle.running())
+            probes = ProbeStore(database)
+            keeper = ProbeKeeper(probes, Prober(probes, ledger), lambda: self._serving.offer, self._lacking)
+            await stack.enter_async_context(keeper.running())
             once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
             completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
             await stack.enter_async_context(self._serving.opened(completions))

@@ -21,12 +21,13 @@ _NEEDED_BY_PART = {"image_url": "vision", "input_audio": "audio", "file": "docum
 class Needs:
     """capabilities : words as in the settings (tools, vision, …).   prompt_tokens : a guess, on the low side.
     output_tokens : what the client asks for at most, 0 if it does not say.
-    serves : words or vectors."""
+    serves : words or vectors.   choices : how many answers at once."""
 
     capabilities: frozenset[str]
     prompt_tokens: int
     output_tokens: int
     serves: str = "chat"
+    choices: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +44,16 @@ class Limits:
         """The hints of a request that this model is not told, by the names of their fields."""
         return without_hints(body, self.hints)[1]
 
-    def why_not(self, needs: Needs) -> str | None:
-        """Why this model cannot serve such a request; None if it can."""
+    def why_not(self, needs: Needs, lacks: frozenset[str] = frozenset()) -> str | None:
+        """Why this model cannot serve such a request; None if it can.   lacks : what it was seen to do without."""
         if needs.serves != self.serves:
             return f"serves {self.serves}"
         missing = needs.capabilities - self.capabilities if self.capabilities is not None else None
         if missing:
             return f"has no {' and no '.join(sorted(missing))}"
+        failing = needs.capabilities & lacks | ({"n"} & lacks if needs.choices > 1 else frozenset())
+        if failing:
+            return f"was seen to do without {' and '.join(sorted(failing))}"
         if self.max_output_tokens is not None and needs.output_tokens > self.max_output_tokens:
             return f"writes at most {self.max_output_tokens} tokens"
         whole = needs.prompt_tokens + needs.output_tokens
@@ -79,6 +83,7 @@ def needs_of(body: Mapping[str, Any]) -> Needs:
         capabilities=frozenset(needed),
         prompt_tokens=size // _BYTES_PER_TOKEN + len(messages) * _TOKENS_PER_MESSAGE + images * _TOKENS_PER_IMAGE,
         output_tokens=body.get("max_completion_tokens") or body.get("max_tokens") or 0,
+        choices=body.get("n") or 1,
     )
 
 

@@ -41,6 +41,7 @@ BROUGHT = (
     Brought("certify", "router.cli", "Certify a strategy's quality on queries that nothing has seen."),
     Brought("benchmark", "router.benchmark.cli", "Measure how good strategies are, on logged answers."),
     Brought("plan", "router.capacity.cli", "What hosting a model oneself takes and costs: memory, speed, dollars."),
+    Brought("backends", "gateway.experts.command", "Ask endpoints what they can do; show what was found."),
     Brought("spend", "gateway.ledger.cli", "What was spent and saved: by model, key, team, tag, day, …"),
     Brought(
         "export",

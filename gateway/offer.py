@@ -27,14 +27,33 @@ class Offer:
     tariff: Tariff
 
 
-def load_offer(settings: Settings, load_scorer: Callable[[Path], AnswerScorer], before: Offer | None = None) -> Offer:
+def load_offer(
+    settings: Settings,
+    load_scorer: Callable[[Path], AnswerScorer],
+    before: Offer | None = None,
+    lacking: Mapping[str, frozenset[str]] | None = None,
+) -> Offer:
     """Load what a configuration names. Raises ConfigError where strategies, scorers, prices or logs do not fit it.
 
     load_scorer : makes a scorer of an artifact's folder.
     before : what is served until now; the pools of models that are called as before go on, breakers and all.
+    lacking : by model, what it was seen to do without; it may change later.
     """
-    policies = load_policies(settings, load_scorer)
-    tariff = Tariff(
+    policies = load_policies(settings, load_scorer, lacking)
+    tariff = tariff_of(settings)
+    same = frozenset() if before is None else called_alike(before.settings, settings)
+    kept = {} if before is None else {name: pool for name, pool in before.pools.items() if name in same}
+    return Offer(
+        settings=settings,
+        policies=policies,
+        pools=pools_of(settings, kept),
+        tariff=tariff,
+    )
+
+
+def tariff_of(settings: Settings) -> Tariff:
+    """What calls cost, and who bills for them. Raises ConfigError."""
+    return Tariff(
         prices=price_book(settings),
         output_limits=output_limits(settings),
         providers=providers(settings),
@@ -43,12 +62,4 @@ def load_offer(settings: Settings, load_scorer: Callable[[Path], AnswerScorer], 
             for provider, rule in settings.ledger.billing.items()
         },
         tokenizers=tokenizers_of(settings),
-    )
-    same = frozenset() if before is None else called_alike(before.settings, settings)
-    kept = {} if before is None else {name: pool for name, pool in before.pools.items() if name in same}
-    return Offer(
-        settings=settings,
-        policies=policies,
-        pools=pools_of(settings, kept),
-        tariff=tariff,
     )

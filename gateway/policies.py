@@ -133,6 +133,7 @@ class PolicyBook:
 
     default : the policy behind ``auto``, None if there is none.
     identities : by model, what tells its upstream from another.
+    lacking : by model, what it was seen to do without; it may change while this is in use.
     """
 
     def __init__(
@@ -142,13 +143,18 @@ class PolicyBook:
         models: Mapping[str, Limits],
         fallbacks: Mapping[str, tuple[str, ...]] | None = None,
         identities: Mapping[str, str] | None = None,
+        lacking: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._policies = {policy.name: policy for policy in policies}
         self.default, self._models, self._fallbacks = default, dict(models), dict(fallbacks or {})
         self._identities = dict(identities or {})
+        self._lacking = {} if lacking is None else lacking
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())
+
+    def _why_not(self, model: str, needs: Needs) -> str | None:
+        return self._models[model].why_not(needs, self._lacking.get(model, frozenset()))
 
     @property
     def certificates(self) -> Mapping[str, Certificate]:
@@ -187,6 +193,9 @@ class PolicyBook:
             if serves != needs.serves:
                 said = f"The model {requested!r} serves {serves}, and this asks for {needs.serves}."
                 raise NoCapableModel(said, param="model")
+            silently = Limits(serves=serves).why_not(needs, self._lacking.get(requested, frozenset()))
+            if silently is not None:  # nobody else would say so
+                raise NoCapableModel(f"The model {requested!r} {silently}.", param="model")
             if wishes.bounded or wishes.quality is not None:
                 wish = "quality" if wishes.quality is not None else "min_tier" if wishes.min_tier else "max_tier"
                 said = f"{wish} means nothing for a model asked for by its own name; ask for auto or a policy."
@@ -206,7 +215,7 @@ class PolicyBook:
         """With those fallbacks of its last model that can serve the request and are not asked anyway."""
         asked = {*(stage.model for stage in choice.strategy.stages), choice.strategy.safe_model}
         named = self._fallbacks.get(choice.strategy.stages[-1].model, ())
-        able = (model for model in named if model not in asked and self._models[model].why_not(needs) is None)
+        able = (model for model in named if model not in asked and self._why_not(model, needs) is None)
         return replace(choice, fallbacks=tuple(able))
 
     def dropped(self, model: str, body: Mapping[str, object]) -> tuple[str, ...]:
@@ -219,7 +228,7 @@ class PolicyBook:
         if (wishes.min_tier or 1) > len(tiers):
             said = f"The policy {policy.name!r} has {len(tiers)} tier(s), and min_tier is {wishes.min_tier}."
             raise InvalidRequest(said, param="min_tier", code="invalid_parameter")
-        why_not = {model: self._models[model].why_not(needs) for model in {*tiers, policy.safe_model}}
+        why_not = {model: self._why_not(model, needs) for model in {*tiers, policy.safe_model}}
         if wishes.bounded:
             outside = {model for n, model in enumerate(tiers, start=1) if not wishes.within(n)}
             outside |= {policy.safe_model} - set(tiers)
@@ -275,7 +284,11 @@ def _of_quality(choice: Choice, quality: float) -> Choice:
     return replace(choice, strategy=raised, altered=altered)
 
 
-def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer] = Scorer.load) -> PolicyBook:
+def load_policies(
+    settings: Settings,
+    load_scorer: Callable[[Path], AnswerScorer] = Scorer.load,
+    lacking: Mapping[str, frozenset[str]] | None = None,
+) -> PolicyBook:
     """Read every policy's strategy and scorer. Raises ConfigError placing what does not fit in the configuration."""
     models = {
         model.name: Limits(
@@ -318,12 +331,7 @@ def load_policies(settings: Settings, load_scorer: Callable[[Path], AnswerScorer
     fallbacks = {model.name: model.fallbacks for model in settings.models}
     identities = {model.name: model_identity(settings, model) for model in settings.models}
     default = settings.default.name if settings.default else None
-    return PolicyBook(policies, default, models, fallbacks, identities)
-
-
-def _sticky(written: PolicySettings) -> Sticky | None:
-    told = written.sticky
-    return None if told is None else Sticky(turns=told.turns, ttl_s=told.ttl_s)
+    return PolicyBook(policies, default, models, fallbacks, identities, lacking)
 
 
 def _plain(model: str) -> Choice:

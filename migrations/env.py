@@ -9,6 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 import gateway.budgets.tables
+import gateway.experts.tables
 import gateway.idempotency.tables
 import gateway.ledger.reconcile.store
 import gateway.ledger.rollups.tables

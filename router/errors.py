@@ -110,6 +110,10 @@ class BackendNonsense(BackendError):
     may_be_billed = True
 
 
+class ProbeFailed(RouterError):
+    """What an endpoint can do cannot be found out now: nobody is there, or lets us in, or has the time."""
+
+
 class NotRecorded(BackendError):
     """A recorded backend has no answer to this query."""
 

@@ -26,6 +26,7 @@ AttemptKind = Literal[
     "judge",  # a model's opinion of an answer
     "verifier",  # another check of an answer that costs money
     "embedding",  # of the gateway's own, for cache or scorer
+    "probe",  # to find out what an endpoint can do
 ]
 
 StopReason = Literal[

@@ -138,6 +138,14 @@ def _pool(settings: Settings, n: int, model: ModelSettings) -> Pool:
     return Pool(model.name, deployments, rules)
 
 
+def specs_of(settings: Settings, model: ModelSettings) -> Mapping[str, BackendSpec]:
+    """Every deployment of a model as its backend is described, by name."""
+    return {
+        deployment.name or str(place + 1): _spec(settings, model, deployment)
+        for place, deployment in enumerate(model.deployments or (DeploymentSettings(),))
+    }
+
+
 def _rules(model: ModelSettings) -> PoolRules:
     retries, breaker = model.retries, model.breaker
     return PoolRules(

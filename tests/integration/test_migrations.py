@@ -21,6 +21,7 @@ from gateway.budgets.budget import Budget
 from gateway.budgets.store import BudgetStore
 from gateway.budgets.tables import budget_alerts, budget_holds, budget_windows
 from gateway.database import Database, DatabaseError, _alembic_config, metadata, migrated, migrations_folder
+from gateway.experts.store import Endpoint, ProbeStore
 from gateway.idempotency.tables import once_requests
 from gateway.keys import KeyStore
 from gateway.ledger.billing import Correction, Line, Reservation
@@ -32,6 +33,7 @@ from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.sources import HOUR_US
 from gateway.tenancy.directory import Directory
 from gateway.tenancy.scope import RateLimit, Scope
+from router.experts.findings import Finding, Looks, Probed
 from scorer.answer import Usage
 from tests.databases import ENGINES, Engine, fresh_database, fresh_url, rows_of
 from tests.ledgers import a_ledger, an_attempt, run_request
@@ -73,6 +75,11 @@ async def fill(database: Database) -> None:
     )  # fmt: skip
     await Reconciliations(database).keep("openai", "a.csv", (date(2026, 11, 3), date(2026, 11, 4)), 1, [differs])
     await Rollups(database).fold(time.time_ns() // 1000 + 27 * HOUR_US)
+    looks = Looks(engine="vllm")
+    await ProbeStore(database).keep(
+        Endpoint.at("m", "1", "http://127.0.0.1:1/v1", "m"),
+        Probed(model="m", deployment="1", looks=looks, findings=(Finding(ability="n", verdict="no"),)),
+    )
 
 
 async def settled(database: Database) -> Reservation:
