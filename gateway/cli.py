@@ -43,6 +43,7 @@ BROUGHT = (
     Brought("plan", "router.capacity.cli", "What hosting a model oneself takes and costs: memory, speed, dollars."),
     Brought("backends", "gateway.experts.command", "Ask endpoints what they can do; show what was found."),
     Brought("spend", "gateway.ledger.cli", "What was spent and saved: by model, key, team, tag, day, …"),
+    Brought("report", "gateway.dashboard.report_command", "What a month cost and saved, as one HTML or PDF file."),
     Brought(
         "export",
         "gateway.ledger.export.export_command",

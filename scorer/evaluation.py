@@ -51,6 +51,22 @@ def expected_calibration_error(p: Floats, y: Floats, bins: int = BINS) -> float:
     return float(sum(abs((p[part] - y[part]).sum()) for part in np.array_split(order, bins)) / len(p))
 
 
+def stability_index(before: Floats, after: Floats, bins: int = 10) -> float:
+    """How far a distribution has moved: 0 is not at all, above 0.2 is usually called a shift.
+
+    before, after : (n,), (m,) values; bins hold equally many of ``before``. Half a value is added to every bin, so that
+    an empty one is no infinite shift. Raises TooLittleData where one has fewer values than bins.
+    """
+    if min(len(before), len(after)) < bins:
+        raise TooLittleData(f"a shift over {bins} bins needs at least {bins} values on each side")
+    edges = np.unique(np.quantile(before, np.linspace(0, 1, bins + 1)[1:-1]))
+    shares = []
+    for values in (before, after):
+        counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + 0.5
+        shares.append(counts / counts.sum())
+    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
 def excess_calibration_error(
     p: Floats, y: Floats, units: NDArray[np.int64] | None = None, *, seed: int = 0, bins: int = BINS
 ) -> float:

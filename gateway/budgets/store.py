@@ -64,12 +64,14 @@ class BudgetStore:
             raise NotFound(f"there is no budget {budget_id!r}", code="budget_not_found")
         return budget_of(row)
 
-    async def standings(self, scopes: Sequence[Scope] | None = None) -> tuple[Standing, ...]:
+    async def standings(
+        self, scopes: Sequence[Scope] | None = None, *, now_us: int | None = None
+    ) -> tuple[Standing, ...]:
         """How the budgets of these scopes, or all, stand in the window of the moment."""
         query = select(budgets).where(budgets.c.removed_us.is_(None)).order_by(budgets.c.created_us)
         if scopes is not None:
             query = query.where(budgets.c.scope_id.in_([scope.id for scope in scopes]))
-        now_us = _now_us()
+        now_us = _now_us() if now_us is None else now_us
         async with self._database.read() as connection:
             found = [budget_of(row) for row in (await connection.execute(query)).mappings()]
             starts = {window_of(budget.period, now_us)[0] for budget in found}

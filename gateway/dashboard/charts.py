@@ -13,7 +13,7 @@ import pygal
 from markupsafe import Markup
 
 from gateway.dashboard import numbers
-from gateway.dashboard.panel import Chart, Kind, shown
+from gateway.dashboard.panel import Chart, Kind, Series, shown
 
 # pygal leaves a finder of its plugins behind, of a kind that Python warns of whenever something cannot be imported
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
@@ -22,6 +22,7 @@ Size = Literal["wide", "narrow"]
 _SIZES: dict[Size, tuple[int, int]] = {"wide": (1080, 290), "narrow": (480, 270)}
 _MOST_LABELS: dict[Size, int] = {"wide": 9, "narrow": 4}
 _MOST_DOTS = 62
+_MOST_POINTS = 30
 _LYING_ROW = 30
 _LONGEST_LABEL = 24
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -46,7 +47,7 @@ def drawn(chart: Chart, *, wide: bool) -> Markup | None:
 def _drawn(chart: Chart, size: Size) -> Markup:
     made = _made(chart, size)
     for series in chart.series:
-        made.add(series.name, _values(chart, series.values))
+        made.add(series.name, _values(chart, series.values), **_dots(chart, series))
         if series.low:
             made.add(f"{series.name}, at least", _values(chart, series.low), show_dots=False)
             made.add(f"{series.name}, at most", _values(chart, series.high), show_dots=False)
@@ -99,11 +100,21 @@ def _made(chart: Chart, size: Size) -> Any:
         made.x_labels = list(chart.labels)
         step = max(1, -(-len(chart.labels) // _MOST_LABELS[size]))
         made.x_labels_major = list(chart.labels[::-1][::step])
-    if chart.unit in ("share", "probability") and chart.kind in ("lying", "plane"):
+    if chart.kind == "plane":
+        made.show_minor_x_labels = True
+    if chart.unit == "share" and (chart.kind == "lying" or chart.x_unit == "probability"):
         made.range = (0, 1)
-    if chart.kind == "plane" and chart.x_unit in ("share", "probability"):
+    if chart.x_unit == "probability":
         made.xrange = (0, 1)
     return made
+
+
+def _dots(chart: Chart, series: Series) -> dict[str, Any]:
+    """In a plane a point alone is a mark, and a curve of many points a line."""
+    if chart.kind != "plane":
+        return {}
+    points = sum(value is not None for value in series.values)
+    return {"dots_size": 6} if points == 1 else {"show_dots": points <= _MOST_POINTS}
 
 
 def _values(chart: Chart, values: Sequence[float | None]) -> list[Any]:

@@ -12,11 +12,13 @@ from gateway.ledger.overview import AttemptGroup, Period, RequestGroup, Tally, t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One bar of the chart."""
+    """One hour or day. hits, looked_up : of the cache."""
 
     start: datetime
     label: str
     tally: Tally
+    hits: int = 0
+    looked_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +123,19 @@ def _cache(groups: Iterable[RequestGroup], *statuses: str) -> int:
 
 
 def _slots(period: Period, groups: Iterable[RequestGroup]) -> Iterable[Slot]:
-    by_start: dict[datetime, list[Tally]] = {}
+    by_start: dict[datetime, list[RequestGroup]] = {}
     for group in groups:
-        by_start.setdefault(group.slot, []).append(group.tally)
+        by_start.setdefault(group.slot, []).append(group)
     form = "%a %d %b %H:00" if period.slot < timedelta(days=1) else "%a %d %b"
     for start in period.starts:
-        yield Slot(start=start, label=f"{start:{form}}", tally=total(by_start.get(start, [])))
+        mine = by_start.get(start, [])
+        yield Slot(
+            start=start,
+            label=f"{start:{form}}",
+            tally=total(group.tally for group in mine),
+            hits=_cache(mine, "HIT"),
+            looked_up=_cache(mine, "HIT", "MISS"),
+        )
 
 
 def _tiers(calls: Iterable[AttemptGroup]) -> Iterable[Tier]:

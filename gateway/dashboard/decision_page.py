@@ -1,5 +1,8 @@
 """Why one request was answered as it was, in sentences. Knows what states and stop reasons mean; knows no HTML."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from gateway.dashboard import numbers
 from gateway.ledger.decisions import AttemptReport, DecisionReport
 
@@ -65,3 +68,25 @@ def usage_words(attempt: AttemptReport) -> str:
     if attempt.usage_source is None:
         return "Nothing may be billed." if attempt.state is not None else ""
     return words.get(attempt.usage_source, "")
+
+
+def step_models(step: Mapping[str, Any]) -> list[str]:
+    """The models that a plan had in mind."""
+    tables = [value for value in step.values() if isinstance(value, Mapping)]
+    return sorted({str(model) for table in tables for model in table})
+
+
+def step_rows(step: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """What it believed of each of them, figure by figure; what is of no model stands alone."""
+    models, rows = step_models(step), []
+    for name, value in step.items():
+        words = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            rows.append((words, [_figure(value.get(model)) for model in models]))
+        elif value is not None and not isinstance(value, list):
+            rows.append((f"{words}: {_figure(value)}", [""] * len(models)))
+    return rows
+
+
+def _figure(value: object) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from gateway.dashboard import numbers
 from gateway.dashboard.charts import drawn
-from gateway.dashboard.decision_page import ending, usage_words, verdict
+from gateway.dashboard.decision_page import ending, step_models, step_rows, usage_words, verdict
 from gateway.dashboard.filters import PERIODS, Filters
 from gateway.dashboard.panel import Content, exact, shown
 from gateway.dashboard.viewer import Viewer
@@ -71,6 +72,7 @@ class Pages:
     """Every page of the dashboard. Everything that comes from outside is escaped."""
 
     def __init__(self, folder: Path) -> None:
+        self._style = (folder / "static" / "spillway.css").read_text(encoding="utf-8")
         self._templates = Environment(
             loader=FileSystemLoader(folder / "templates"),
             autoescape=True,
@@ -103,21 +105,33 @@ class Pages:
             "page.html",
             **_around(frame),
             content=content,
-            drawn={
-                panel.id: None if panel.chart is None else drawn(panel.chart, wide=panel.wide)
-                for panel in content.panels
-            },
+            drawn=_drawn(content),
             decision_decimals=numbers.decimals_for(
                 amount for one in content.decisions or () for amount in (one.spent_nanousd, one.reference_nanousd)
             ),
+        )
+
+    def report(self, content: Content, filters: Filters, month: str, now: datetime) -> str:
+        """A page that needs nothing else: its style within, no script, no link."""
+        period = filters.period(now)
+        return self._render(
+            "report.html",
+            content=content,
+            filters=filters,
+            month=month,
+            month_words=f"{period.since:%B %Y}",
+            period_words=_words(period),
+            now=now,
+            style=self._style,
+            drawn=_drawn(content),
         )
 
     def statements(self, frame: Frame, told: Sequence[str]) -> str:
         """The statements behind a page's figures."""
         return self._render("statements.html", **_around(frame), told=told)
 
-    def decision(self, frame: Frame, report: DecisionReport) -> str:
-        """The page that explains one request."""
+    def decision(self, frame: Frame, report: DecisionReport, label: str | None = None) -> str:
+        """The page that explains one request. label : what the viewer has said of its answer."""
         return self._render(
             "decision.html",
             **_around(frame),
@@ -125,6 +139,9 @@ class Pages:
             verdict=verdict(report),
             ending=ending,
             usage_words=usage_words,
+            step_models=step_models,
+            step_rows=step_rows,
+            label=label,
         )
 
     def login(self, *, then: str, refusal: str | None = None) -> str:
@@ -139,6 +156,10 @@ class Pages:
 
     def _render(self, template: str, **content: Any) -> str:
         return self._templates.get_template(template).render(**content)
+
+
+def _drawn(content: Content) -> dict[str, Markup | None]:
+    return {panel.id: None if panel.chart is None else drawn(panel.chart, wide=panel.wide) for panel in content.panels}
 
 
 def _around(frame: Frame) -> dict[str, Any]:

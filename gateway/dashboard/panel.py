@@ -5,8 +5,8 @@ Knows shapes and how a value is written as a person reads it, and as CSV. Knows 
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.dashboard import numbers
@@ -134,6 +134,15 @@ class ToDo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """A slider of thresholds: what each hundredth comes to, in US dollars of a thousand requests; where it stands."""
+
+    today: float
+    chosen: float
+    points: tuple[Mapping[str, float | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """What one page says of what was asked. decisions : requests to be listed; None: this page lists none."""
 
@@ -145,6 +154,11 @@ class Content:
     older: str | None = None  # before which decision the next page of them begins
     is_paged: bool = False
     is_first: bool = False  # whether nothing was asked yet
+    what_if: WhatIf | None = None
+    reviews: tuple[Seen, ...] | None = None  # answers that wait for a label
+    reviewed: int = 0
+    choices: tuple[tuple[str, str, bool], ...] = ()  # other views of the page: query, word, whether it is this one
+    kept: Mapping[str, str] = field(default_factory=dict)  # what else its address says
 
     def panel(self, wanted: str) -> Panel | None:
         """The panel of this name."""

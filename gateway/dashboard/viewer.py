@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from gateway.dashboard.filters import Filters
 from gateway.keys import Caller
-from gateway.tenancy.scope import Place, Role
+from gateway.tenancy.scope import Actor, Place, Role
 
 OPERATOR = "operator"
 
@@ -26,6 +26,16 @@ class Viewer:
         if not signed_in:
             return cls(key_id=caller.key_id, name=caller.name, place=Place(org_id=caller.tenant_id), signed_in=False)
         return cls(key_id=caller.key_id, name=caller.name, place=caller.place, role=caller.role)
+
+    @property
+    def operates(self) -> bool:
+        """Whether it may see what the whole installation costs."""
+        return self.place is None or not self.signed_in
+
+    @property
+    def actor(self) -> Actor:
+        """As the law of roles knows it."""
+        return Actor(place=self.place, role=self.role)
 
     @property
     def may_narrow(self) -> tuple[str, ...]:
@@ -61,6 +71,12 @@ class Viewer:
         if org_id != self.place.org_id or self.place.team_id not in (None, team_id):
             return False
         return self.role != "member" or key_id == self.place.key_id
+
+    def may_review(self, org_id: str, team_id: str | None, key_id: str | None) -> bool:
+        """Whether it may say if an answer is good: the operator, admins, and whoever looks where nobody is asked."""
+        if not self.signed_in:
+            return self.sees(org_id, team_id, key_id)
+        return self.actor.manages(Place(org_id=org_id, team_id=team_id, key_id=key_id))
 
     def in_words(self, names: Mapping[str, str]) -> str:
         """Whose figures these are. names : of organisations and teams by id, as far as they are known."""

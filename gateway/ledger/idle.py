@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -102,7 +103,16 @@ class IdleBooks:
 
 def _subject(provider: str, hour_us: int) -> str:
     """The same in every process, so that no hour is booked twice; it carries its month as other identifiers do."""
-    return f"idle_{hour_us // 1000:012x}{hashlib.sha256(provider.encode()).hexdigest()[:20]}"
+    return f"{_subjects(hour_us)}{hashlib.sha256(provider.encode()).hexdigest()[:20]}"
+
+
+def subjects_of(hour: datetime) -> str:
+    """Where the identifiers of what is booked for an hour begin: those of later hours sort after it."""
+    return _subjects(int(hour.timestamp()) * 1_000_000)
+
+
+def _subjects(hour_us: int) -> str:
+    return f"idle_{hour_us // 1000:012x}"
 
 
 def _hour(moment_us: int) -> int:

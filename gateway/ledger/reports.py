@@ -140,12 +140,13 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spend(self, by: str, span: Span | None = None) -> tuple[SpendRow, ...]:
+    async def spend(self, by: str, span: Span | None = None, told: list[str] | None = None) -> tuple[SpendRow, ...]:
         """One row per heading under which something was asked, costliest first, hours and days in order.
 
         by : one of HEADINGS, or ``tag:`` and a tag's name. Raises InvalidRequest for others.
+        told : where the statements are written down.
         """
-        rows = await self._rows(checked_heading(by), span or Span())
+        rows = await self._rows(checked_heading(by), span or Span(), told)
         if by in ("day", "hour"):
             return tuple(sorted(rows, key=lambda row: row.heading or ""))
         return tuple(sorted(rows, key=lambda row: (-row.known_nanousd, row.heading or "")))
@@ -159,7 +160,7 @@ class Reports:
         """One request explained in full, if it is the tenant's; ``tenant_id`` None: whosever it is."""
         return await explain(self._database, decision_id, tenant_id=tenant_id)
 
-    async def _rows(self, by: str | None, span: Span) -> list[SpendRow]:
+    async def _rows(self, by: str | None, span: Span, told: list[str] | None = None) -> list[SpendRow]:
         tag = by.removeprefix(TAG) if by is not None and by.startswith(TAG) else None
         if tag is not None and span.tag is not None and span.tag[0] != tag:
             raise InvalidRequest("by and tag name two different tags", param="tag", code="invalid_parameter")
@@ -167,7 +168,7 @@ class Reports:
         found: dict[str | None, dict[str, int]] = {}
         async with self._database.read() as connection:
             covered = await coverage(connection, span.since_us, span.until_us)
-            sums = Sums(connection, covered, sqlite=self._database.is_sqlite)
+            sums = Sums(connection, covered, sqlite=self._database.is_sqlite, told=told)
             await _collect(found, sums, by, span, read_tag)
             if tag is not None and span.tag is None:  # those without the tag: all, minus those that have it
                 rest: dict[str | None, dict[str, int]] = {}

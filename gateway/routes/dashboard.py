@@ -25,10 +25,13 @@ from gateway.dashboard.viewer import OPERATOR, Viewer
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import explain
+from gateway.ledger.reviews import Reviews
 from gateway.routes.dashboard_pages import Asked, Figures, PageOf
 
 COOKIE = "spillway_session"
 _LONGEST_FORM = 4096
+_LONGEST_NOTE = 1000
+_LABELS = {"good": 1.0, "partly": 0.5, "bad": 0.0}
 _DECISION_ID = re.compile(r"^dec_[0-9A-Za-z_-]{1,60}$")
 _STATIC = {
     "spillway.css": "text/css; charset=utf-8",
@@ -69,6 +72,7 @@ def dashboard_router(
         router.add_api_route(page.path.removeprefix("/dashboard"), dashboard.shows(page), methods=["GET"])
     router.add_api_route("/", dashboard.shows(dashboard.figures.pages[0]), methods=["GET"])
     router.add_api_route("/decisions/{decision_id}", dashboard.decision, methods=["GET"])
+    router.add_api_route("/reviews", dashboard.review, methods=["POST"])
     router.add_api_route("/login", dashboard.login_form, methods=["GET"])
     router.add_api_route("/login", dashboard.login, methods=["POST"])
     router.add_api_route("/logout", dashboard.logout, methods=["POST"])
@@ -97,6 +101,8 @@ class _Dashboard:
 
         async def figures(request: Request, viewer: Viewer) -> Response:
             asked = self._asked(request, viewer)
+            if page.operates and not viewer.operates:
+                return self._none(viewer, "No such page", "Only the operator sees what the whole installation costs.")
             content = await page.load(asked)
             panel = content.panel(request.query_params.get("csv", ""))
             if panel is not None:
@@ -120,17 +126,36 @@ class _Dashboard:
             report = await explain(self._database, decision_id, tenant_id=None)
             if report is not None and viewer.sees(report.tenant_id, report.team_id, report.key_id):
                 frame = self._frame(request, "", "Decision", "Why this answer", self._asked(request, viewer))
-                return _html(self._pages.decision(frame, report))
-            html = self._pages.problem(
-                heading="No such decision",
-                words="There is none with this id among those that you may see.",
-                way_on="/dashboard",
-                way_on_label="Overview",
-                viewer=viewer,
-            )
-            return _html(html, 404)
+                said = await Reviews(self._database).said(report.decision_id, viewer.key_id)
+                word = next((word for word, value in _LABELS.items() if value == said), None)
+                return _html(self._pages.decision(frame, report, word))
+            return self._none(viewer, "No such decision", "There is none with this id among those that you may see.")
 
         return await self._for_viewer(request, page)
+
+    async def review(self, request: Request) -> Response:
+        """POST /dashboard/reviews with the fields ``decision``, ``label`` (0, 0.5 or 1), ``note`` and ``next``"""
+
+        async def kept(request: Request, viewer: Viewer) -> Response:
+            form = parse_qs(await _small_body(request))
+            decision_id, label = form.get("decision", [""])[0], _LABELS.get(form.get("label", [""])[0])
+            report = await explain(self._database, decision_id, tenant_id=None)
+            if report is None or label is None or _from_elsewhere(request):
+                return self._none(viewer, "Nothing was kept", "Say good, partly or bad of a decision on its own page.")
+            if not viewer.may_review(report.tenant_id, report.team_id, report.key_id):
+                said = "Only keys with the role admin, and the operator, say whether answers are good."
+                return self._none(viewer, "Nothing was kept", said, 403)
+            note = form.get("note", [""])[0][:_LONGEST_NOTE]
+            await Reviews(self._database).keep(decision_id, report.tenant_id, viewer.key_id, label, note)
+            return _redirect(_then(form.get("next", [""])[0]))
+
+        return await self._for_viewer(request, kept)
+
+    def _none(self, viewer: Viewer, heading: str, words: str, status: int = 404) -> Response:
+        page = self._pages.problem(
+            heading=heading, words=words, way_on="/dashboard", way_on_label="Overview", viewer=viewer
+        )
+        return _html(page, status)
 
     def _asked(self, request: Request, viewer: Viewer) -> Asked:
         more = dict(request.query_params)
@@ -144,7 +169,11 @@ class _Dashboard:
         facts = self.figures.facts()
         return Frame(
             viewer=asked.viewer,
-            menu=[Entry(name=page.name, path=page.path) for page in self.figures.pages],
+            menu=[
+                Entry(name=page.name, path=page.path)
+                for page in self.figures.pages
+                if asked.viewer.operates or not page.operates
+            ],
             here=here,
             title=title,
             heading=heading,

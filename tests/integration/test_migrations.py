@@ -29,6 +29,7 @@ from gateway.ledger.group import Group
 from gateway.ledger.partitions import is_our_own
 from gateway.ledger.reconcile.compare import Variance
 from gateway.ledger.reconcile.store import Reconciliations
+from gateway.ledger.reviews import Reviews
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.sources import HOUR_US
 from gateway.tenancy.directory import Directory
@@ -74,6 +75,7 @@ async def fill(database: Database) -> None:
         invoice_quantity=None, ledger_nanousd=None, invoice_nanousd=5,
     )  # fmt: skip
     await Reconciliations(database).keep("openai", "a.csv", (date(2026, 11, 3), date(2026, 11, 4)), 1, [differs])
+    await Reviews(database).keep(f"dec_{uuid.uuid4().hex}", "default", "operator", 0.5)
     await Rollups(database).fold(time.time_ns() // 1000 + 27 * HOUR_US)
     looks = Looks(engine="vllm")
     await ProbeStore(database).keep(

@@ -1,0 +1,48 @@
+"""Charts hold nothing that a strict page refuses, whatever they are called and whatever they show."""
+
+import re
+from typing import Literal, get_args
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import floats, lists, none, one_of, text
+
+from gateway.dashboard.charts import drawn
+from gateway.dashboard.panel import Chart, Series
+
+Shape = Literal["bars", "stacked", "lying", "lines", "plane"]
+XML = text(alphabet=[chr(n) for n in range(32, 127)], max_size=60)
+
+
+def chart(kind: Shape, values: list[float | None], name: str = "a") -> Chart:
+    labels = tuple(f"{name} {n}" for n in range(len(values)))
+    series = Series(name=name, color="spent", values=tuple(values), low=tuple(values), high=tuple(values))
+    x = tuple(float(n) for n in range(len(values)))
+    return Chart(kind=kind, labels=labels, unit="money", series=(series,), x=x if kind == "plane" else ())
+
+
+@pytest.mark.parametrize("kind", get_args(Shape))
+@pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [-5e9, 1.0], [None, 3e18], [1.0] * 90])
+def test_every_kind_is_drawn_without_style_script_or_id(kind: Shape, values: list[float | None]) -> None:
+    told = drawn(chart(kind, values), wide=True)
+    assert told is not None
+    assert told.count("<svg") == 2
+    for svg in re.findall(r"<svg.*?</svg>", told, re.DOTALL):
+        root = ET.fromstring(svg)
+        assert root.get("aria-hidden") == "true"
+        for element in root.iter():
+            assert element.tag.rpartition("}")[2] in ("svg", "g", "rect", "path", "text", "title", "circle", "line")
+            assert not {"style", "id", "onclick"} & set(element.attrib)
+    assert 'class="series spent"' in told
+
+
+@settings(max_examples=20)
+@given(XML, lists(one_of(none(), floats(-1e15, 1e15)), min_size=1, max_size=5))
+def test_names_are_text_and_no_markup(name: str, values: list[float | None]) -> None:
+    told = drawn(chart("lying", values, f"<b>{name}"), wide=False)
+    assert told is None or "<b>" not in told
+
+
+def test_nothing_is_no_picture() -> None:
+    assert drawn(chart("lines", [None]), wide=True) is None
