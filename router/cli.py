@@ -274,6 +274,11 @@ def _queries(paths: Sequence[Path], split: str | None, skip_bad: bool) -> "tuple
     if not log.queries:
         what = "no queries" if split is None else f"no queries of split {split!r}"
         raise StrategyError(f"{', '.join(map(str, paths))}: {what}")
+    sources = sorted({source for query in log.queries for source in query.sources})
+    if len(sources) > 1:
+        _warn(
+            f"labels are of different sources ({', '.join(sources)}); where an answer has several, the strongest counts"
+        )
     return log.queries
 
 

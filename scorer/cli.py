@@ -45,6 +45,12 @@ def train(
     prefixes: Annotated[
         bool, typer.Option("--prefixes", help="Also judge beginnings of answers, for policies that stream early.")
     ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="Sources of labels that count, with commas between; needed where there are several."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a scorer from logged answers and report how well it judges answers that it has not seen."""
@@ -52,6 +58,7 @@ def train(
         from scorer import registry, training
         from scorer.dataset import read_log
         from scorer.display import progress_bars, show_report
+        from scorer.labels import by_sources
 
         log = read_log(data, split=split, skip_bad=skip_bad)
         if log.n_bad:
@@ -59,15 +66,17 @@ def train(
         if not log.queries:
             what = "no queries" if split is None else f"no queries of split {split!r}"
             raise TooLittleData(f"{', '.join(map(str, data))}: {what}")
+        queries, n_labels = by_sources(log.queries, None if labels is None else [s.strip() for s in labels.split(",")])
         with progress_bars(quiet=as_json) as progress:
             kinds = _KINDS[model]
-            trained = training.train(log.queries, kinds=kinds, seed=seed, progress=progress, prefixes=prefixes)
+            trained = training.train(queries, kinds=kinds, seed=seed, progress=progress, prefixes=prefixes)
         version = registry.write(trained, out)
         if as_json:
-            report = {"version": version, "out": str(out), "n_bad_lines": log.n_bad, **trained.report}
-            typer.echo(json.dumps(report, indent=2))
+            told = {"version": version, "out": str(out), "n_bad_lines": log.n_bad, "labels": n_labels}
+            typer.echo(json.dumps(told | dict(trained.report), indent=2))
             return
         show_report(trained.report)
+        typer.echo("labels: " + ", ".join(f"{count:,} {source}" for source, count in n_labels.items()))
         typer.echo(f"scorer {version} of {len(trained.models)} models, {len(trained.folds)} queries: {out}")
 
 

@@ -31,3 +31,7 @@ class ArtifactError(ScorerError):
 
 class UnknownModel(ScorerError):
     """An answer comes from a model that the scorer was not trained on."""
+
+
+class MixedLabels(ScorerError):
+    """Labels of several sources that nobody chose among, or of one that cannot be learned from."""

@@ -15,6 +15,12 @@ import orjson
 from scorer.answer import Answer, Message, Query, Usage, UsageSource
 from scorer.errors import BadLogLine
 
+SOURCES = ("check", "feedback", "review", "judge", "agreement")
+"""Of labels, the strongest first. check: against a reference, or by running something.   feedback: of the user.
+review: by a person.   judge: a model's, asked twice, with the answers in either order.   agreement: with others."""
+
+UNNAMED = "unnamed"
+_JUDGE = "judge"
 _LOGPROB_ROUNDING = 1e-3  # backends return sums of floats: a certain token may come out a hair above 0
 
 
@@ -26,6 +32,7 @@ class LoggedAnswer:
     usage: Usage
     quality: float  # 0 … 1
     latency_s: float | None = None
+    qualities: Mapping[str, float] = field(default_factory=dict)  # by source, where sources are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +51,17 @@ class LoggedQuery:
     def __post_init__(self) -> None:
         query = self.query
         object.__setattr__(self, "hash", query_hash(query.messages, query.tools, query.response_format))
+
+    @property
+    def qualities(self) -> Mapping[str, Mapping[str, float]]:
+        """By model and source (see ``scorer.labels``), where there are answers; else the labels, of no named source."""
+        given = {model: logged.qualities for model, logged in self.answers.items() if logged.qualities}
+        return {model: given.get(model, {UNNAMED: label}) for model, label in self.labels.items()}
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Every source of a label."""
+        return frozenset(source for qualities in self.qualities.values() for source in qualities)
 
 
 def query_hash(
@@ -110,7 +128,8 @@ def _answer_of(logged: LoggedAnswer) -> dict[str, Any]:
     }
     return {
         "text": answer.text,
-        "quality": logged.quality,
+        "quality": {source: [said, said] if source == _JUDGE else said for source, said in logged.qualities.items()}
+        or logged.quality,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
     } | {key: value for key, value in optional.items() if value is not None}
@@ -255,8 +274,33 @@ def _answer(fields: _Fields, model: str) -> LoggedAnswer:
         finish_reason=fields.text_or_none("finish_reason"),
         token_logprobs=_logprobs(fields),
     )
-    quality, latency_s = fields.share("quality"), fields.seconds("latency_s")
-    return LoggedAnswer(answer=answer, usage=usage, quality=quality, latency_s=latency_s)
+    qualities = _qualities(fields)
+    return LoggedAnswer(
+        answer=answer,
+        usage=usage,
+        quality=next(iter(qualities.values())) if qualities else fields.share("quality"),
+        latency_s=fields.seconds("latency_s"),
+        qualities=qualities,
+    )
+
+
+def _qualities(fields: _Fields) -> dict[str, float]:
+    """By source, the strongest first; none where the quality is a bare number."""
+    if not isinstance(fields.value.get("quality"), dict):
+        return {}
+    given = _Fields(fields.table("quality"), fields.prefix("quality"))
+    for source in given.value:
+        if source not in SOURCES:
+            raise given.wrong(source, f"left out, or be called one of {', '.join(SOURCES)}", given.value[source])
+    return {s: _judged(given) if s == _JUDGE else given.share(s) for s in SOURCES if s in given.value}
+
+
+def _judged(fields: _Fields) -> float:
+    """A judge prefers what it sees first, or last: what counts is the mean of both orders."""
+    value = fields.value[_JUDGE]
+    if not isinstance(value, list) or len(value) != 2 or not all(_is_number(v) and 0 <= v <= 1 for v in value):
+        raise fields.wrong(_JUDGE, "two numbers from 0 to 1: with the answer shown first, and shown last", value)
+    return float(value[0] + value[1]) / 2
 
 
 def _logprobs(fields: _Fields) -> tuple[float, ...] | None:

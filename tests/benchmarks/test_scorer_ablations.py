@@ -21,6 +21,7 @@ from scorer.dataset import LoggedQuery, read_log
 from scorer.features import agreement, checks, logprobs, query, text
 from scorer.features.experience import ExperienceByFold, facts_of
 from scorer.features.matrix import PRIOR_NAMES, together_names
+from scorer.features.table import AnswerTable
 from scorer.folds import N_FOLDS, assign_folds
 from scorer.lexicon import Terms, terms_of
 from scorer.member import KINDS, features_of
@@ -55,7 +56,8 @@ class Rows:
     X: NDArray[np.float32]
     y: Floats
     folds: NDArray[np.int64]
-    added: Mapping[str, NDArray[np.float32]]
+    table: AnswerTable
+    quality: Floats
 
     @classmethod
     def of(cls, queries: tuple[LoggedQuery, ...]) -> "Rows":
@@ -72,28 +74,35 @@ class Rows:
         for fold in range(N_FOLDS):
             part = samples.where(own == fold)
             X[own == fold] = features_of("together", table, part, facts_of(experience.without({fold}), part.models))
-        words = [[terms_of(each.answers[m].answer.text[-1500:]) for m in models] for each in queries]
-        who = tried_features.who_agrees(table, samples)
-        pairs = tried_features.evidence(table, quality, folds, samples)
-        texts = [[each.answers[m].answer.text.lower() for m in models] for each in queries]
-        sketches = np.array([[tried_features.sketch(text) for text in row] for row in texts])
-        alike = tried_features.likeness(sketches, table, samples)
         return cls(
             names=together_names(models),
             samples=samples,
             X=X,
             y=quality[samples.rows, samples.models],
             folds=own,
-            added={
-                "words of the query, ridge": _words_of_queries(table.terms, quality, folds, samples),
-                "words of the answer, ridge": _words_of_answers(words, quality, folds, samples),
-                "pairwise evidence": pairs.astype(np.float32),
-                "who agrees": who.astype(np.float32),
-                "likeness of texts": alike.astype(np.float32),
-                "all three": np.concatenate([pairs, who, alike], axis=1, dtype=np.float32, casting="same_kind"),
-                "nearest logged queries, by model": _neighbours(table.terms, quality, folds, samples),
-            },
+            table=table,
+            quality=quality,
         )
+
+    def added(self, queries: tuple[LoggedQuery, ...]) -> Mapping[str, NDArray[np.float32]]:
+        """What was tried beside, in columns."""
+        table, quality, samples, models = self.table, self.quality, self.samples, self.table.models
+        folds = assign_folds(queries)
+        words = [[terms_of(each.answers[m].answer.text[-1500:]) for m in models] for each in queries]
+        who = tried_features.who_agrees(table, samples)
+        pairs = tried_features.evidence(table, quality, folds, samples)
+        texts = [[each.answers[m].answer.text.lower() for m in models] for each in queries]
+        sketches = np.array([[tried_features.sketch(text) for text in row] for row in texts])
+        alike = tried_features.likeness(sketches, table, samples)
+        return {
+            "words of the query, ridge": _words_of_queries(table.terms, quality, folds, samples),
+            "words of the answer, ridge": _words_of_answers(words, quality, folds, samples),
+            "pairwise evidence": pairs.astype(np.float32),
+            "who agrees": who.astype(np.float32),
+            "likeness of texts": alike.astype(np.float32),
+            "all three": np.concatenate([pairs, who, alike], axis=1, dtype=np.float32, casting="same_kind"),
+            "nearest logged queries, by model": _neighbours(table.terms, quality, folds, samples),
+        }
 
     def out_of_fold(self, X: NDArray[np.float32]) -> Floats:
         """(r,) log-odds of every row by models that did not see its fold."""
@@ -109,24 +118,25 @@ def test_feature_groups(replay_data: Path, capsys: pytest.CaptureFixture[str]) -
     """Brier × 10⁴: change without a group (positive: the group is worth something) and with an addition."""
     lines: dict[str, list[str]] = {}
     for name in SETS:
-        rows = Rows.of(read_log([replay_data / f"{name}.jsonl.gz"], split="train").queries)
+        queries = read_log([replay_data / f"{name}.jsonl.gz"], split="train").queries
+        rows = Rows.of(queries)
         z = rows.out_of_fold(rows.X)
         whole = (sigmoid(z) - rows.y) ** 2
         lines.setdefault("everything (Brier × 10⁴)", []).append(f"{whole.mean() * 1e4:.0f}")
         for group, belongs in GROUPS.items():
             X = rows.X.copy()
             X[:, [belongs(column) for column in rows.names]] = np.nan
-            _line(lines, f"without {group}", (sigmoid(rows.out_of_fold(X)) - rows.y) ** 2 - whole, rows)
-        for what, more in rows.added.items():
+            line(lines, f"without {group}", (sigmoid(rows.out_of_fold(X)) - rows.y) ** 2 - whole, rows)
+        for what, more in rows.added(queries).items():
             error = (sigmoid(rows.out_of_fold(np.concatenate([rows.X, more], axis=1))) - rows.y) ** 2
-            _line(lines, f"with {what}", error - whole, rows)
+            line(lines, f"with {what}", error - whole, rows)
         calibrated = np.empty(len(z))
         for fold in range(N_FOLDS):
             held = rows.folds == fold
             calibrated[held] = choose(z[~held], rows.y[~held], rows.folds[~held])[0](z[held])
-        _line(lines, "with the calibration chosen", (calibrated - rows.y) ** 2 - whole, rows)
+        line(lines, "with the calibration chosen", (calibrated - rows.y) ** 2 - whole, rows)
         seen = np.mean([fit(rows.X, rows.y, seed=0).logits(rows.X) for fit, _ in KINDS.values()], axis=0)
-        _line(lines, "not cross-fitted: what it would claim", (sigmoid(seen) - rows.y) ** 2 - whole, rows)
+        line(lines, "not cross-fitted: what it would claim", (sigmoid(seen) - rows.y) ** 2 - whole, rows)
     with capsys.disabled():
         print(f"\n| change of Brier × 10⁴ (95 %, by query) | {' | '.join(SETS)} |")
         print("| --- |" + " --- |" * len(SETS))
@@ -134,7 +144,8 @@ def test_feature_groups(replay_data: Path, capsys: pytest.CaptureFixture[str]) -
             print(f"| {label} | {' | '.join(cells)} |")
 
 
-def _line(lines: dict[str, list[str]], label: str, change: Floats, rows: Rows) -> None:
+def line(lines: dict[str, list[str]], label: str, change: Floats, rows: Rows) -> None:
+    """A cell of the table: the mean change with its interval, resampling queries."""
     _, unit = np.unique(rows.samples.rows, return_inverse=True)
     total, count = np.bincount(unit, change), np.bincount(unit)
     draws = np.random.default_rng(0).integers(0, len(count), (DRAWS, len(count)))
