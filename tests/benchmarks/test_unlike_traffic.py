@@ -1,4 +1,4 @@
-"""How often queries are taken to be unlike a scorer's training queries: of the same set, and of every other set.
+"""How often queries are taken to be unlike a scorer's training queries, and what abstaining on them saves of quality.
 
 Fitted on each set's train queries; the dev queries of all sets are asked about. Prints the table and the time of one
 query. Asserted: on the same set no more than the stated rate, within three standard errors of both samples.
@@ -7,14 +7,23 @@ query. Asserted: on the same set no more than the stated rate, within three stan
 import gzip
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
 
+from router.optimize.bootstrap import interval, resampled_means
+from router.optimize.carried import carry_out
+from router.optimize.table import ScoreTable
+from router.pricing import PriceBook
+from router.strategy import Strategy
 from scorer.answer import Query
+from scorer.dataset import LoggedQuery, read_log
 from scorer.familiarity import RATE, Familiarity
+from scorer.scoring import Scorer
+from tests.acceptance.served import spillway
 
 pytestmark = [pytest.mark.evidence, pytest.mark.data, pytest.mark.timeout(1800)]
 
@@ -22,6 +31,7 @@ SETS = (
     *("zeroeval_gsm", "zeroeval_math_l5", "zeroeval_crux", "mmlu_pro", "routellm_gsm8k", "routellm_mtbench"),
     *("routellm_mmlu_labels", "llmdrift_prime", "llmdrift_happynumber"),
 )
+SHARING = ("zeroeval_gsm", "zeroeval_math_l5", "zeroeval_crux")  # the same models answered them
 
 
 def queries(folder: Path, name: str, split: str) -> list[tuple[Query, str]]:
@@ -55,3 +65,39 @@ def test_foreign_queries_are_told_from_familiar_ones(replay_data: Path, capsys: 
         print("| fitted on (train queries) | " + " | ".join(SETS) + " |")
         print("| --- |" + " --- |" * len(SETS))
         print("\n".join(rows))
+
+
+def test_abstaining_keeps_the_quality_of_foreign_queries(
+    replay_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scorer and a strategy of one kind of task meet another kind, whose queries went into neither."""
+    prices, rows = PriceBook.load(replay_data / "prices.json"), []
+    logs = {name: read_log([replay_data / f"{name}.jsonl.gz"], split="train").queries for name in SHARING}
+    for home in SHARING:
+        files = ("--data", str(replay_data / f"{home}.jsonl.gz"), "--split", "train")
+        spillway("train", *files, "--out", home, folder=tmp_path)
+        asked = ("--prices", str(replay_data / "prices.json"), "--match-best", "--kind", "cascade_route")
+        spillway("optimize", "--scorer", home, *files, *asked, "--out", f"{home}.json", folder=tmp_path)
+        scorer, strategy = Scorer.load(tmp_path / home), Strategy.load(tmp_path / f"{home}.json")
+        rows += [met(home, away, scorer, strategy, logs[away], prices) for away in SHARING if away != home]
+    with capsys.disabled():
+        print("\n| strategy of | queries of | unlike | safe model | cascade on all | abstaining: safe where unlike |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        print("\n".join(rows))
+
+
+def met(
+    home: str, away: str, scorer: Scorer, strategy: Strategy, queries: Sequence[LoggedQuery], prices: PriceBook
+) -> str:
+    """Quality, its difference to the safe model's with its 95 % interval, and cost, with and without abstaining."""
+    table = ScoreTable.build(queries, scorer, prices, only_scored=False)
+    safe = table.models.index(strategy.safe_model)
+    unlike, played = scorer.doubts_log(queries), carry_out(table, strategy)
+    quality, cost = table.quality[:, safe], table.cost_nanousd[:, safe].astype(np.float64)
+    cells = [f"{quality.mean():.3f} at ${cost.mean() / 1e6:.2f}"]
+    for where in (np.zeros(table.n, dtype=np.bool_), unlike):
+        served = np.where(where, quality, played.quality)
+        paid = np.where(where, cost, played.cost_nanousd)
+        low, high = interval(resampled_means((served - quality)[:, None])[:, 0])
+        cells.append(f"{served.mean():.3f} ({low:+.3f} … {high:+.3f}) at ${paid.mean() / 1e6:.2f}")
+    return f"| {home} | {away} | {unlike.mean():.0%} | {' | '.join(cells)} |"
