@@ -16,6 +16,7 @@ from gateway.admission import Gate, Passing, must_be_open_to
 from gateway.affordable import as_afforded, within_limit
 from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
+from gateway.canary import lot_of
 from gateway.capabilities import needs_of
 from gateway.conversations import Conversations, Hold
 from gateway.errors import NotCached
@@ -95,7 +96,8 @@ class Completions:
 
     async def _let_in(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         named = self._policies.named(request.model, request.wishes)
-        choice = self._policies.choose(named, request.body, request.wishes)
+        lot = lot_of(caller.tenant_id, _conversation(request))
+        choice = self._policies.choose(named, request.body, request.wishes, lot)
         must_be_open_to(caller, named, choice.policy)
         choice, hold = self._held_at(request, caller, choice)
         async with self._gate.passing(caller, request.query.id, needs_of(request.body)) as passing:

@@ -10,6 +10,7 @@ from gateway.config.prices import price_book
 from gateway.config.settings import Settings
 from gateway.policies import Policy, PolicyBook, load_policies
 from router.pricing import Price
+from router.strategy import Strategy
 
 
 def describe(settings: Settings) -> Iterator[str]:
@@ -41,7 +42,10 @@ def _price(price: Price | None) -> str:
 def _policies(policies: PolicyBook) -> Iterator[str]:
     for policy in policies:
         named = f"cascade/{policy.name}{', auto' if policies.default == policy.name else ''}"
-        yield f"  {named}: {_strategy(policy)}"
+        yield f"  {named}: {_strategy(policy, policy.strategy)}"
+        if policy.canary is not None:
+            yield f"    a canary on {policy.canary.share:.0%} of conversations: "
+            f"{_strategy(policy, policy.canary.strategy)}"
         if policy.strategy is not None and policy.strategy.certificate is not None:
             certificate = policy.strategy.certificate
             yield f"    certified {certificate.date} on {certificate.n} queries: {certificate.controlled}"
@@ -49,16 +53,16 @@ def _policies(policies: PolicyBook) -> Iterator[str]:
         yield "  auto is not served: there is no policy"
 
 
-def _strategy(policy: Policy) -> str:
-    if policy.strategy is None:
+def _strategy(policy: Policy, strategy: Strategy | None) -> str:
+    if strategy is None:
         return f"observes; {policy.safe_model} answers"
-    plan = policy.strategy.plan
+    plan = strategy.plan
     if plan is not None:
         models, worth = ", ".join(plan.models), f"{plan.exchange:.4g} of quality per USD"
-        asks = "up to " + str(plan.depth) if policy.strategy.kind == "cascade_route" else "one"
+        asks = "up to " + str(plan.depth) if strategy.kind == "cascade_route" else "one"
         return f"asks {asks} of {models}, at {worth}; {policy.safe_model} answers where nothing can be believed"
     stages = " → ".join(
         stage.model if stage.threshold is None else f"{stage.model} (score ≥ {stage.threshold:.3f})"
-        for stage in policy.strategy.stages
+        for stage in strategy.stages
     )
     return f"{stages}; {policy.safe_model} answers where no score can be given"

@@ -11,6 +11,7 @@ from typing import Literal
 import orjson
 
 from gateway.cache.rules import CacheMode
+from gateway.canary import Canary
 from gateway.capabilities import Limits, Needs, needs_of
 from gateway.config.identity import model_identity, verifiers_identity
 from gateway.config.models import hints_of
@@ -55,6 +56,11 @@ class Policy:
     verifiers: str = ""  # what tells its gate from another
     streaming: Streaming = "buffer"
     sticky: Sticky | None = None
+    canary: Canary | None = None
+
+    def strategy_of(self, lot: float) -> Strategy | None:
+        """What answers the conversation that drew this lot."""
+        return self.canary.strategy if self.canary is not None and self.canary.takes(lot) else self.strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +88,7 @@ class Choice:
     sticky: Sticky | None = None
     served: str = ""
     dropped: tuple[str, ...] = ()
+    canary: float | None = None  # the share of conversations that its strategy is tried on
 
     @property
     def certificate(self) -> str | None:
@@ -159,7 +166,8 @@ class PolicyBook:
     @property
     def certificates(self) -> Mapping[str, Certificate]:
         """What is certified of the strategies in use, by strategy id."""
-        strategies = [policy.strategy for policy in self if policy.strategy is not None]
+        canaries = [policy.canary.strategy for policy in self if policy.canary is not None]
+        strategies = [*canaries, *(policy.strategy for policy in self if policy.strategy is not None)]
         return {strategy.id: strategy.certificate for strategy in strategies if strategy.certificate is not None}
 
     @property
@@ -177,16 +185,16 @@ class PolicyBook:
             raise InvalidRequest(f"{said} Ask for auto.", param="model", code="invalid_parameter")
         return PREFIX + wishes.policy
 
-    def choose(self, requested: str, body: Mapping[str, object], wishes: Wishes = NONE) -> Choice:
+    def choose(self, requested: str, body: Mapping[str, object], wishes: Wishes = NONE, lot: float = 1.0) -> Choice:
         """Raises ModelNotFound for a name that is not served, NoCapableModel if no tier can do what the body asks,
         InvalidRequest for a wish that the name's policy cannot grant."""
-        choice = self._chosen(requested, body, wishes)
+        choice = self._chosen(requested, body, wishes, 1.0 if wishes.bounded else lot)
         choice = choice if wishes.quality is None else _of_quality(choice, wishes.quality)
         asked = {*(stage.model for stage in choice.strategy.stages), choice.strategy.safe_model, *choice.fallbacks}
         served = [[model, self._identities.get(model)] for model in sorted(asked)]
         return replace(choice, served=orjson.dumps([served, choice.served]).decode())
 
-    def _chosen(self, requested: str, body: Mapping[str, object], wishes: Wishes) -> Choice:
+    def _chosen(self, requested: str, body: Mapping[str, object], wishes: Wishes, lot: float) -> Choice:
         needs = needs_of(body)
         if requested in self._models:  # a name asked for is a wish: the provider itself refuses what it cannot do
             serves = self._models[requested].serves
@@ -208,7 +216,7 @@ class PolicyBook:
                 f"The model {requested[:_SHOWN]!r} does not exist here; there are: {', '.join(self.names)}.",
                 param="model",
             )
-        choice = self._able(policy, needs, wishes)
+        choice = self._able(policy, needs, wishes, lot)
         return choice if wishes.bounded else self._with_fallbacks(choice, needs)
 
     def _with_fallbacks(self, choice: Choice, needs: Needs) -> Choice:
@@ -222,8 +230,8 @@ class PolicyBook:
         """The hints of a request that a model is not told."""
         return self._models[model].dropped(body)
 
-    def _able(self, policy: Policy, needs: Needs, wishes: Wishes) -> Choice:
-        whole = policy.strategy or single(policy.safe_model)
+    def _able(self, policy: Policy, needs: Needs, wishes: Wishes, lot: float) -> Choice:
+        whole = policy.strategy_of(lot) or single(policy.safe_model)
         tiers = tuple(stage.model for stage in whole.stages)
         if (wishes.min_tier or 1) > len(tiers):
             said = f"The policy {policy.name!r} has {len(tiers)} tier(s), and min_tier is {wishes.min_tier}."
@@ -258,6 +266,7 @@ class PolicyBook:
             sticky=policy.sticky,
             altered=(*altered, *(["verifiers"] if policy.gate is not None else [])),
             served=policy.verifiers,
+            canary=policy.canary.share if policy.canary is not None and policy.canary.takes(lot) else None,
         )
 
 
@@ -310,7 +319,11 @@ def load_policies(
                 scorer = loaded.get(folder) or loaded.setdefault(folder, load_scorer(folder))
             except ScorerError as error:
                 raise settings.refuse(("policies", n, "scorer"), str(error)) from error
-        strategy = _strategy(settings, n, written, scorer)
+        strategy = _strategy(settings, (n, "strategy"), written, written.strategy, scorer)
+        tried = written.canary
+        second = None
+        if tried is not None:
+            second = _strategy(settings, (n, "canary", "strategy"), written, tried.strategy, scorer)
         policies.append(
             Policy(
                 name=written.name,
@@ -326,6 +339,7 @@ def load_policies(
                 sticky=None
                 if written.sticky is None
                 else Sticky(turns=written.sticky.turns, ttl_s=written.sticky.ttl_s),
+                canary=None if tried is None or second is None else Canary(strategy=second, share=tried.share),
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}
@@ -351,15 +365,23 @@ def _cannot_stream(written: PolicySettings, strategy: Strategy, scorer: AnswerSc
     return "cannot be prefix where there are verifiers: they judge whole answers" if written.verifiers else None
 
 
-def _strategy(settings: Settings, n: int, written: PolicySettings, scorer: AnswerScorer | None) -> Strategy | None:
-    if written.strategy is None:
+def _strategy(
+    settings: Settings,
+    where: tuple[int | str, ...],
+    written: PolicySettings,
+    file: Path | None,
+    scorer: AnswerScorer | None,
+) -> Strategy | None:
+    """The policy's strategy in a file. where : the field of the policy that names it, after the policy's number."""
+    if file is None:
         return None
 
     def refuse(field: str, message: str) -> ConfigError:
-        return settings.refuse(("policies", n, field), message)
+        place = where if field == "strategy" else (where[0], field)
+        return settings.refuse(("policies", *place), message)
 
     try:
-        strategy = Strategy.load(settings.locate(written.strategy))
+        strategy = Strategy.load(settings.locate(file))
     except StrategyError as error:
         raise refuse("strategy", str(error)) from error
     served = {model.name for model in settings.models}
@@ -368,9 +390,9 @@ def _strategy(settings: Settings, n: int, written: PolicySettings, scorer: Answe
         raise refuse("strategy", f"calls {', '.join(unknown)}, which models does not have; add them there")
     if strategy.needs_scorer:
         if scorer is None:
-            raise refuse("scorer", f"is required by {written.strategy}; `spillway train` writes one")
+            raise refuse("scorer", f"is required by {file}; `spillway train` writes one")
         if strategy.scorer_version is not None and scorer.version != strategy.scorer_version:
-            said = f"is version {scorer.version}, and {written.strategy} was chosen with {strategy.scorer_version}"
+            said = f"is version {scorer.version}, and {file} was chosen with {strategy.scorer_version}"
             raise refuse("scorer", f"{said}; optimize again, or name that scorer")
     misfit = _cannot_stream(written, strategy, scorer)
     if misfit is not None:

@@ -147,6 +147,7 @@ def _version(policy: Policy) -> object:
     return (
         policy.strategy.id if policy.strategy is not None else None,
         policy.scorer.version if policy.scorer is not None else None,
+        policy.canary.strategy.id if policy.canary is not None else None,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from gateway.admission import Passing
 from gateway.auth import ANONYMOUS
+from gateway.canary import TAG as CANARY_TAG
 from gateway.conversations import Hold
 from gateway.exchange import ChatRequest
 from gateway.keys import Caller
@@ -23,12 +24,13 @@ def record_of(
 ) -> RequestRecord:
     """hold : where the request's conversation stands, if it has escalated before."""
     held = {} if hold is None else {STICKY_TAG: str(hold.tier)}
+    tried = {} if choice.canary is None else {CANARY_TAG: f"{choice.canary:g}"}
     return RequestRecord(
         decision_id=request.query.id,
         created=datetime.now(UTC),
         tenant_id=caller.tenant_id,
         team_id=caller.team_id,
-        tags={**request.wishes.tags, **request.wishes.told(), **held, **passing.tags},
+        tags={**request.wishes.tags, **request.wishes.told(), **held, **tried, **passing.tags},
         key_id=None if caller is ANONYMOUS else caller.key_id,
         policy=choice.policy,
         requested_model=request.model,

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from gateway.budgets.tables import budget_windows, budgets
 from gateway.dashboard.facts import DeploymentFacts, Facts, PolicyFacts
+from gateway.dashboard.strategy_page import with_threshold
 from gateway.database import Database
 from gateway.ledger import tables
 from gateway.ledger.idle import subjects_of
@@ -37,10 +38,13 @@ STRATEGY = Strategy.of(
     reference_model="large", safe_model="large", scorer_version="sc_9d1e", evidence=EVIDENCE,
     created="2026-09-01T00:00:00+00:00",
 )  # fmt: skip
+CANARY = with_threshold(STRATEGY, 0.7)
 FACTS = Facts(
     models=("small", "middling", "large", "plain-9b", UNPRICED),
     policies=(
-        PolicyFacts(name="support", safe_model="large", strategy=STRATEGY, unlike_rate=0.01),
+        PolicyFacts(
+            name="support", safe_model="large", strategy=STRATEGY, canary=CANARY, canary_share=0.1, unlike_rate=0.01
+        ),
         PolicyFacts(name="contracts-review", safe_model="large"),
     ),
     undated=("plain-9b",),
@@ -84,6 +88,8 @@ def furnished_month(requests: int) -> Ledger:
     owner: dict[str, dict[str, Any]] = {}
     for row in ledger.rows["requests"]:
         owner[row["decision_id"]] = row
+        if row["policy"] == "support":
+            row["strategy_id"] = CANARY.id if pick.random() < 0.1 else STRATEGY.id
         if row["tenant_id"] == "default":
             row["team_id"], row["key_id"] = pick.choices(OWNERS, weights=[5, 3, 2, 1])[0]
             row["tags"] = pick.choice(['{"app": "mail", "stage": "production"}', '{"app": "chat"}', "{}"])

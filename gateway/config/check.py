@@ -192,6 +192,8 @@ def _policy(
     if policy.strategy is not None and not settings.locate(policy.strategy).is_file():
         message = f"there is no file {settings.locate(policy.strategy)}; `spillway optimize` writes one"
         yield (*where, "strategy"), f"{message}, and without this field the safe model answers alone"
+    if policy.canary is not None and not settings.locate(policy.canary.strategy).is_file():
+        yield (*where, "canary", "strategy"), f"there is no file {settings.locate(policy.canary.strategy)}"
     if policy.scorer is not None and not settings.locate(policy.scorer).is_dir():
         yield (*where, "scorer"), f"there is no folder {settings.locate(policy.scorer)}; `spillway train` writes one"
 

@@ -205,6 +205,13 @@ class StickySettings(Section):
     ttl_s: Seconds = Field(default=3600.0, gt=0)
 
 
+class CanarySettings(Section):
+    """A second strategy for a part of the policy's conversations; it goes by the policy's scorer."""
+
+    strategy: Path
+    share: float = Field(default=0.05, gt=0, le=0.5)
+
+
 class PolicySettings(Section):
     """How a request for ``cascade/<name>`` is answered. Without a strategy the safe model answers alone."""
 
@@ -216,6 +223,7 @@ class PolicySettings(Section):
     unlike_rate: float = Field(default=0.01, ge=0, lt=1)  # of traffic like the training log, doubted; 0: nothing is
     when_unaffordable: Literal["best_answer", "refuse"] = "best_answer"  # where a budget ends a cascade early
     streaming: Literal["buffer", "prefix", "final"] = "buffer"  # when a stream's first word may go out
+    canary: CanarySettings | None = None  # none: the strategy answers every conversation
     sticky: StickySettings | None = None  # none: every turn of a conversation begins with the first tier
     verifiers: tuple[VerifierSettings, ...] = ()
     on_failed_verification: Literal["return", "refuse"] = "return"  # where every answer failed one

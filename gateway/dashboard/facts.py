@@ -13,11 +13,13 @@ from router.strategy import Strategy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFacts:
-    """One policy. strategy : None in observe mode."""
+    """One policy. strategy : None in observe mode.   canary : a second one, on a part of the conversations."""
 
     name: str
     safe_model: str
     strategy: Strategy | None = None
+    canary: Strategy | None = None
+    canary_share: float = 0.0
     unlike_rate: float = 0.0
 
 
@@ -74,7 +76,12 @@ def facts_of(offer: Offer) -> Facts:
         models=tuple(named),
         policies=tuple(
             PolicyFacts(
-                name=policy.name, safe_model=policy.safe_model, strategy=policy.strategy, unlike_rate=policy.unlike_rate
+                name=policy.name,
+                safe_model=policy.safe_model,
+                strategy=policy.strategy,
+                canary=None if policy.canary is None else policy.canary.strategy,
+                canary_share=0.0 if policy.canary is None else policy.canary.share,
+                unlike_rate=policy.unlike_rate,
             )
             for policy in offer.policies
         ),

@@ -155,6 +155,7 @@ class Content:
     is_paged: bool = False
     is_first: bool = False  # whether nothing was asked yet
     what_if: WhatIf | None = None
+    file: tuple[str, str] | None = None  # name and content of what can be saved from the page
     reviews: tuple[Seen, ...] | None = None  # answers that wait for a label
     reviewed: int = 0
     choices: tuple[tuple[str, str, bool], ...] = ()  # other views of the page: query, word, whether it is this one

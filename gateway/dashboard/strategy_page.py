@@ -4,13 +4,17 @@ Knows which figures belong together and in which words they are honest. Knows no
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+
+import numpy as np
 
 from gateway.dashboard import numbers
 from gateway.dashboard.facts import PolicyFacts
 from gateway.dashboard.panel import Card, Chart, Column, Content, Panel, Series, Table, Value, WhatIf
 from gateway.dashboard.whatif import FEWEST, Outlook, Trials, trials
 from gateway.ledger.newest import Seen
+from router.strategy import Strategy
 
 GRID = tuple(n / 100 for n in range(101))
 _SHOWN = GRID[::5]
@@ -28,7 +32,7 @@ def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float |
         said = f"The policy {policy.name} observes: {policy.safe_model} answers. spillway optimize finds it a strategy."
         return Content(remarks=(said,)), None
     told = policy.strategy
-    panels = [_stages(policy)]
+    panels = [_beside(policy, newest), _stages(policy)]
     threshold = told.stages[0].threshold if told.plan is None and len(told.stages) > 1 else None
     if threshold is None:
         why = (
@@ -40,7 +44,7 @@ def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float |
         )
         return Content(panels=(*panels, *_evidence(policy, None)), remarks=(why,)), None
     evidence = told.evidence
-    found = trials(newest, None if evidence is None else evidence.reference_quality)
+    found = trials(newest, told.stages[0].model, None if evidence is None else evidence.reference_quality)
     if found is None:
         why = (
             f"What another threshold would come to can be told once {FEWEST} requests have had their first answer "
@@ -60,6 +64,14 @@ def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float |
         remarks=_remarks(found, policy),
     )
     return content, WhatIf(today=threshold, chosen=asked.threshold, points=tuple(map(_point, curve)))
+
+
+def with_threshold(told: Strategy, threshold: float) -> Strategy:
+    """The strategy with another first threshold, chosen by a person: it has neither evidence nor certificate."""
+    stages = (replace(told.stages[0], threshold=threshold), *told.stages[1:])
+    return Strategy.of(
+        stages, reference_model=told.reference_model, safe_model=told.safe_model, scorer_version=told.scorer_version
+    )
 
 
 def _cards(found: Trials, today: Outlook, policy: PolicyFacts) -> tuple[Card, ...]:
@@ -172,6 +184,56 @@ def _stages(policy: PolicyFacts) -> Panel:
     )
 
 
+def _beside(policy: PolicyFacts, newest: Sequence[Seen]) -> Panel:
+    """The strategies that answered, each with what its requests came to: a canary beside the rest."""
+    groups: dict[str, list[Seen]] = {}
+    for request in newest:
+        if request.strategy_id is not None and request.status == "answered" and request.spent_nanousd is not None:
+            groups.setdefault(request.strategy_id, []).append(request)
+    now = {} if policy.strategy is None else {policy.strategy.id: "today's"}
+    if policy.canary is not None:
+        now[policy.canary.id] = f"the canary, on {policy.canary_share:.0%}"
+    rows: list[tuple[Value, ...]] = []
+    for name, listed in sorted(groups.items(), key=lambda item: -len(item[1])):
+        costs = np.array([request.spent_nanousd for request in listed], dtype=np.float64)
+        half = 1.96 * float(costs.std(ddof=1)) / len(costs) ** 0.5 if len(costs) > 1 else None
+        first = sum(len(request.answers) == 1 for request in listed)
+        given = [c.score for r in listed for c in r.steps if c.attempt_id == r.answered_attempt and c.score is not None]
+        mean = float(costs.mean())
+        rows.append(
+            (
+                name,
+                now.get(name, "an earlier one"),
+                len(listed),
+                first / len(listed),
+                _per_1k(mean),
+                None if half is None else max(0, _per_1k(mean - half)),
+                None if half is None else _per_1k(mean + half),
+                sum(given) / len(given) if given else None,
+            )
+        )
+    return Panel(
+        id="beside",
+        title="Strategies side by side",
+        table=Table(
+            columns=(
+                Column(name="Strategy"),
+                Column(name="Which"),
+                Column(name="Requests", kind="count"),
+                Column(name="One answer was enough", kind="share"),
+                Column(name="A thousand requests", kind="money"),
+                Column(name="At least", kind="money", spare=True),
+                Column(name="At most", kind="money", spare=True),
+                Column(name="Mean score of answers", kind="probability"),
+            ),
+            rows=tuple(rows),
+        ),
+        open=True,
+        empty="No answered request of known cost in this period.",
+        note="At least, at most: 95 %. Only what was scored has a score; the page Quality tells what people said.",
+    )
+
+
 def _evidence(policy: PolicyFacts, today: Outlook | None) -> tuple[Panel, ...]:
     evidence = None if policy.strategy is None else policy.strategy.evidence
     if evidence is None:
@@ -228,9 +290,9 @@ def _remarks(found: Trials, policy: PolicyFacts) -> tuple[str, ...]:
         "the strategy's "
         "data, which is too good for hard requests: read it as a comparison of thresholds. The page Quality tells "
         "what people said.",
-        "Nothing is changed here, and a strategy cannot be tried on a part of the traffic yet: another threshold "
-        "comes into force with "
-        "another strategy file.",
+        "Nothing is changed from here. To try another threshold on a part of the conversations, save its strategy "
+        "file, name it in the "
+        "policy's canary in spillway.yaml and reload; then both stand side by side here.",
     ]
     return tuple(said)
 

@@ -74,12 +74,13 @@ class Trials:
         )
 
 
-def trials(newest: Sequence[Seen], reference_quality: float | None) -> Trials | None:
+def trials(newest: Sequence[Seen], model: str, reference_quality: float | None) -> Trials | None:
     """Of the requests that can be gone through again; None where they are too few.
 
+    model : of the first tier.
     reference_quality : of the strategy's reference model on the data that it was chosen on.
     """
-    usable = [request for request in newest if _usable(request)]
+    usable = [request for request in newest if _usable(request, model)]
     if len(usable) < FEWEST:
         return None
     onward = np.array([_onward(request) for request in usable], dtype=np.float64)
@@ -106,12 +107,12 @@ def _first(request: Seen) -> SeenCall:
     return next(call for call in request.answers if call.stage == 0)
 
 
-def _usable(request: Seen) -> bool:
+def _usable(request: Seen, model: str) -> bool:
     """Whether its first tier's answer was scored against a threshold, and everything about it is known."""
     firsts = [call for call in request.answers if call.stage == 0]
     if request.status != "answered" or len(firsts) != 1 or request.spent_nanousd is None:
         return False
-    return firsts[0].score is not None and firsts[0].threshold is not None
+    return firsts[0].model == model and firsts[0].score is not None and firsts[0].threshold is not None
 
 
 def _onward(request: Seen) -> float:

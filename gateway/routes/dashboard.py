@@ -106,9 +106,10 @@ class _Dashboard:
             content = await page.load(asked)
             panel = content.panel(request.query_params.get("csv", ""))
             if panel is not None:
-                named = {"content-disposition": f'attachment; filename="{panel.id}.csv"', "cache-control": "no-store"}
                 text = await asyncio.to_thread(panel.table.as_csv)
-                return PlainTextResponse(text, headers=_HEADERS | named, media_type="text/csv; charset=utf-8")
+                return _file(f"{panel.id}.csv", text, "text/csv; charset=utf-8")
+            if content.file is not None:
+                return _file(*content.file, "application/json")
             frame = self._frame(request, page.path, page.name, page.heading, asked)
             if asked.told is not None:
                 return _html(self._pages.statements(frame, asked.told))
@@ -283,6 +284,11 @@ class _Dashboard:
 
 def _html(content: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(content, status, headers=_HEADERS | {"cache-control": "no-store"})
+
+
+def _file(name: str, content: str, media_type: str) -> PlainTextResponse:
+    named = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+    return PlainTextResponse(content, headers=_HEADERS | named, media_type=media_type)
 
 
 def _redirect(path: str) -> RedirectResponse:

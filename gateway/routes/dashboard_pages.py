@@ -1,6 +1,7 @@
 """What each page of the dashboard asks the ledger for. Knows which figures come from where; draws nothing."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from gateway.dashboard.panel import MOST_SHOWN, Content
 from gateway.dashboard.performance_page import performance
 from gateway.dashboard.pools_page import pools
 from gateway.dashboard.quality_page import quality
-from gateway.dashboard.strategy_page import strategy
+from gateway.dashboard.strategy_page import strategy, with_threshold
 from gateway.dashboard.viewer import Viewer
 from gateway.database import Database
 from gateway.ledger.idle_sums import idle_nanousd
@@ -168,7 +169,12 @@ class Figures:
             newest = await read_newest(self._database, replace(asked.span, policy=policy.name), told=asked.told)
         chosen = _threshold(asked.more.get("threshold"))
         content, what_if = await asyncio.to_thread(strategy, policy, newest, chosen)
-        return replace(content, what_if=what_if, kept={} if chosen is None else {"threshold": f"{chosen:g}"})
+        kept = {} if chosen is None else {"threshold": f"{chosen:g}"}
+        file = None
+        if "file" in asked.more and what_if is not None and policy is not None and policy.strategy is not None:
+            made = with_threshold(policy.strategy, what_if.chosen)
+            file = (f"{policy.name}-{made.id}.json", json.dumps(made.to_document(), indent=2) + "\n")
+        return replace(content, what_if=what_if, file=file, kept=kept)
 
     async def quality(self, asked: Asked) -> Content:
         """Labels, calibration, drift, certificates."""

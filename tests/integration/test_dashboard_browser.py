@@ -15,6 +15,7 @@ from gateway.dashboard.pages import Pages, web_folder
 from gateway.dashboard.report_command import as_pdf, found_browser
 from gateway.dashboard.report_page import read_report
 from gateway.keys import KeyRules, KeyStore
+from router.strategy import Strategy
 from tests.browsing import SCHEMES, TOKEN, WIDTHS, Scheme, chromium, dashboard_over, looks_right, page_in, sign_in
 from tests.dashboard_seed import NOW, Call, Ledger
 from tests.databases import fresh_database
@@ -76,6 +77,10 @@ async def test_the_slider_tells_what_another_threshold_comes_to(chromium: Browse
         await expect(said).to_contain_text("0.70")
         await expect(said).to_contain_text("against today: +")
         assert await said.inner_text() != before
+        async with page.expect_download() as started:
+            await page.get_by_role("button", name="Save the strategy file").click()
+        saved = Strategy.load(await (await started.value).path())
+        assert [stage.threshold for stage in saved.stages] == [0.7, 0.71, None]
         await page.get_by_role("button", name="Show on the chart").click()
         await expect(page).to_have_url(f"{url}/dashboard/strategy?threshold=0.7")
         await expect(slider).to_have_value("0.7")

@@ -99,7 +99,7 @@
     busy(false);
     if (event.persisted) for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
   });
-  document.addEventListener("submit", () => busy(true));
+  document.addEventListener("submit", (event) => busy(event.submitter?.name !== "file"));
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
     if (link && !link.hasAttribute("download") && !event.ctrlKey && !event.metaKey && link.origin === location.origin && link.pathname !== location.pathname) busy(true);

@@ -43,7 +43,7 @@ def requests(draw: DrawFn) -> list[Seen]:
 
 @given(requests(), lists(floats(0, 1), min_size=2, max_size=6))
 def test_a_stricter_threshold_never_costs_less_and_accepts_no_more(newest: list[Seen], thresholds: list[float]) -> None:
-    found = trials(newest, 0.9)
+    found = trials(newest, "small", 0.9)
     assert found is not None
     told = [found.at(threshold) for threshold in sorted(thresholds)]
     for lenient, strict in pairwise(told):
@@ -57,7 +57,7 @@ def test_a_stricter_threshold_never_costs_less_and_accepts_no_more(newest: list[
 
 @given(requests())
 def test_todays_threshold_costs_what_was_paid(newest: list[Seen]) -> None:
-    found = trials(newest, 0.9)
+    found = trials(newest, "small", 0.9)
     assert found is not None
     paid = sum(request.spent_nanousd or 0 for request in newest)
     assert found.at(TODAY).cost * len(newest) == pytest.approx(paid)
@@ -65,7 +65,7 @@ def test_todays_threshold_costs_what_was_paid(newest: list[Seen]) -> None:
 
 def test_going_on_is_guessed_by_the_reference_of_the_same_request() -> None:
     went_on = [seen(0.1, 0, 500, 1000)] * FEWEST
-    found = trials([*went_on, seen(0.9, 0, 0, 4000)], None)
+    found = trials([*went_on, seen(0.9, 0, 0, 4000)], "small", None)
     assert found is not None
     assert found.guessed == 1
     assert found.at(1.0).cost * found.n == pytest.approx(
@@ -76,13 +76,14 @@ def test_going_on_is_guessed_by_the_reference_of_the_same_request() -> None:
 
 
 def test_nothing_is_said_of_too_few_or_of_what_never_went_on() -> None:
-    assert trials([seen(0.1, 1, 1)] * (FEWEST - 1), 0.9) is None
-    assert trials([seen(0.9, 1, 1, None)] * FEWEST, 0.9) is None
+    assert trials([seen(0.1, 1, 1)] * (FEWEST - 1), "small", 0.9) is None
+    assert trials([seen(0.9, 1, 1, None)] * FEWEST, "small", 0.9) is None
     unusable = [
         replace(SEEN, status="failed"),
         replace(SEEN, steps=(replace(CALL, amount_nanousd=None),)),
         replace(SEEN, steps=(CALL, CALL)),
         replace(SEEN, steps=(replace(CALL, score=None),)),
         replace(SEEN, steps=()),
+        replace(SEEN, steps=(replace(CALL, model="other"),)),
     ]
-    assert trials(unusable * FEWEST, 0.9) is None
+    assert trials(unusable * FEWEST, "small", 0.9) is None
