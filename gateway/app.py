@@ -33,6 +33,8 @@ from gateway.idempotency.store import OnceStore
 from gateway.ledger.idle import IdleBooks
 from gateway.ledger.refuge import SpoolPlace
 from gateway.ledger.reports import Reports
+from gateway.ledger.retention.keeper import RetentionKeeper
+from gateway.ledger.retention.retention import Ages
 from gateway.ledger.rollups.keeper import RollupKeeper
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
@@ -157,6 +159,7 @@ class Gateway:
             await ledger.start()
             stack.push_async_callback(ledger.stop)
             await stack.enter_async_context(RollupKeeper(database, self._settings.ledger.rollup_every_s).running())
+            await stack.enter_async_context(RetentionKeeper(database, self._ages).running())
             idle = IdleBooks(database, lambda: gpu_bills(self._serving.offer.settings))
             await stack.enter_async_context(idle.running())
             probes = ProbeStore(database)
@@ -170,6 +173,10 @@ class Gateway:
             await stack.enter_async_context(once.running())  # ends before what its work is done with
             _log.info("ready", extra={"fields": {"models": self._serving.offer.policies.names}})
             yield
+
+    def _ages(self) -> Ages:
+        kept = self._serving.offer.settings.ledger.retention
+        return Ages(details=kept.details_days, money=kept.money_days)
 
     def _adopt(self, settings: Settings) -> None:
         self._tenants.adopt(settings)

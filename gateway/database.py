@@ -157,6 +157,12 @@ class Database:
         async with _named_errors(), self._writer.begin() as connection:
             yield connection
 
+    async def vacuum(self, table: str) -> None:
+        """Give the space of deleted rows back, as far as PostgreSQL can without holding anybody up."""
+        async with _named_errors(), self._writer.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text(f"VACUUM {table}"))
+
     def insert_once(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that leaves rows alone which are already there: what makes a repeated write harmless."""
         if self.is_sqlite:

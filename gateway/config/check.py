@@ -136,6 +136,21 @@ def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
         yield ("admin", "port"), f"{server.port} is server.port; leave it out to serve both there"
     if settings.alerts.url is not None and settings.alerts.secret is None:
         yield ("alerts", "secret"), "is required beside url: at least 20 characters that sign what is told"
+    yield from _retention(settings)
+
+
+def _retention(settings: Settings) -> Iterator[Finding]:
+    """Text goes strictly before money."""
+    where, kept = ("ledger", "retention"), settings.ledger.retention
+    if kept.money_days is None:
+        return
+    if kept.details_days is None:
+        yield (*where, "details_days"), f"is required beside money_days: fewer days than {kept.money_days}"
+    elif kept.details_days >= kept.money_days:
+        yield (*where, "details_days"), f"must be fewer than money_days ({kept.money_days}): details go before money"
+    if settings.idempotency.ttl_s >= kept.money_days * 86_400:
+        said = f"must be shorter than ledger.retention.money_days ({kept.money_days}): answers go before money"
+        yield ("idempotency", "ttl_s"), said
 
 
 def _twice(section: str, names: list[str]) -> Iterator[Finding]:

@@ -72,6 +72,13 @@ class BillingSettings(Section):
     server_error: Literal["free", "bound"] = "bound"
 
 
+class RetentionSettings(Section):
+    """When what is older goes. Money goes by whole months, and never before its details."""
+
+    details_days: int | None = Field(default=None, ge=1, le=36_500)  # tags, verdicts, a plan's steps; none: they stay
+    money_days: int | None = Field(default=None, ge=62, le=36_500)  # single requests; none: they stay
+
+
 class LedgerSettings(Section):
     """What becomes of rows while the database is away. Without a spool, what would be spent then is refused."""
 
@@ -81,6 +88,7 @@ class LedgerSettings(Section):
     drain_s: Seconds = Field(default=60.0, gt=0)  # calls that nobody waits for are read so long to learn their usage
     drain_most: int = Field(default=64, ge=0)  # and so many of them at once
     rollup_every_s: float = Field(default=60.0, ge=1, allow_inf_nan=False)  # hours that are over are summed up
+    retention: RetentionSettings = RetentionSettings()
 
 
 class AuthSettings(Section):

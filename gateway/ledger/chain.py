@@ -15,7 +15,17 @@ from typing import Any
 import orjson
 from sqlalchemy import Table
 
-from gateway.ledger.tables import attempts, closings, corrections, entries, line_items, requests, settlements
+from gateway.ledger.tables import (
+    attempts,
+    checkpoints,
+    closings,
+    corrections,
+    entries,
+    kept_days,
+    line_items,
+    requests,
+    settlements,
+)
 
 NOTHING_BEFORE = bytes(32)
 _POSITIONS = 2**36  # links of one writer: a thousand a second for two years
@@ -28,12 +38,22 @@ _CODES: Mapping[str, str] = {
     line_items.name: "l",
     corrections.name: "k",
     entries.name: "e",
+    checkpoints.name: "p",
+    kept_days.name: "d",
 }
-_NAMES = {code: name for name, code in _CODES.items()}
+SCRUBBED = "~"
+"""Behind a table's name: what is left of a row of it, from which details were dropped later."""
+
+_NAMES = {code: name for name, code in _CODES.items()} | {
+    code.upper(): name + SCRUBBED for name, code in _CODES.items()
+}
+_BESIDE = frozenset({"link", "scrubbed"})  # columns that say where a row's digest stands, and are in none
 _KEYS = {
     table.name: tuple(column.name for column in table.primary_key if column.name != "month")
-    for table in (requests, closings, attempts, settlements, line_items, corrections, entries)
+    for table in (requests, closings, attempts, settlements, line_items, corrections, entries, checkpoints, kept_days)
 }
+
+Listed = Iterable[tuple[Table, Sequence[Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +81,12 @@ def writer_and_position(number: int) -> tuple[int, int]:
     return divmod(number, _POSITIONS)
 
 
-def forge(number: int, previous: bytes, rows: Iterable[tuple[Table, Sequence[Mapping[str, Any]]]]) -> Link:
-    """The link over these rows, which come after ``previous``."""
-    lines = [f"{_CODES[table.name]}:{key_of(table, row)}:{digest_of(row)}" for table, listed in rows for row in listed]
+def forge(number: int, previous: bytes, rows: Listed, left: Listed = ()) -> Link:
+    """The link over these rows, which come after ``previous``.   left : rows as they are after a scrub."""
+    lines = [
+        *(_line(_CODES[table.name], table, row) for table, listed in rows for row in listed),
+        *(_line(_CODES[table.name].upper(), table, row) for table, listed in left for row in listed),
+    ]
     manifest = "\n".join(lines).encode()
     return Link(
         number=number,
@@ -72,6 +95,10 @@ def forge(number: int, previous: bytes, rows: Iterable[tuple[Table, Sequence[Map
         manifest=zlib.compress(manifest, 1),
         rows=len(lines),
     )
+
+
+def _line(code: str, table: Table, row: Mapping[str, Any]) -> str:
+    return f"{code}:{key_of(table, row)}:{digest_of(row)}"
 
 
 def link_hash(number: int, previous: bytes, manifest: bytes) -> bytes:
@@ -104,7 +131,7 @@ def key_of(table: Table, row: Mapping[str, Any]) -> str:
 
 def digest_of(row: Mapping[str, Any]) -> str:
     """Of a row's content, on both engines the same. A column that is NULL counts as not there: new ones may come."""
-    content = {name: _plain(value) for name, value in row.items() if value is not None and name != "link"}
+    content = {name: _plain(value) for name, value in row.items() if value is not None and name not in _BESIDE}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

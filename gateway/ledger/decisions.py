@@ -14,7 +14,8 @@ from sqlalchemy import Row, RowMapping, Select, select
 
 from gateway.database import Database
 from gateway.ledger.entry import usd
-from gateway.ledger.tables import attempts, closings, line_items, requests, settlements
+from gateway.ledger.tables import attempts, closings, line_items, requests, retention_state, settlements
+from router.ids import month_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class DecisionReport:
     steps: tuple[dict[str, Any], ...]
     attempts: tuple[AttemptReport, ...]
     abstention: str | None = None  # why the scorer abstained, where it did
+    details_dropped: bool = False  # tags, steps and verdicts had their time
 
     @property
     def spent_nanousd(self) -> int | None:
@@ -167,6 +169,7 @@ class DecisionReport:
             },
             "tags": self.tags,
             "steps": list(self.steps),
+            "details_dropped": self.details_dropped,
             "attempts": [attempt.as_json() for attempt in self.attempts],
         }
 
@@ -182,8 +185,17 @@ async def explain(database: Database, decision_id: str, *, tenant_id: str | None
         if request is None:
             return None
         calls = (await connection.execute(_calls(decision_id))).mappings().all()
+        until_us = (await connection.execute(select(retention_state.c.details_from_us))).scalar() or 0
         lines = (await connection.execute(_lines(decision_id))).all()
-    return _decision(request, tuple(_attempt(call, lines) for call in calls))
+    dropped = request["created_us"] < until_us
+    return _decision(request, tuple(_attempt(call, lines) for call in calls), details_dropped=dropped)
+
+
+async def is_dropped(database: Database, decision_id: str) -> bool:
+    """Whether the decision is of a time of which no single request is kept."""
+    async with database.read() as connection:
+        before = (await connection.execute(select(retention_state.c.dropped_month))).scalar() or 0
+    return 0 < month_of(decision_id) < before
 
 
 def _calls(decision_id: str) -> Select[Any]:
@@ -204,7 +216,7 @@ def _lines(decision_id: str) -> Select[Any]:
     )
 
 
-def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionReport:
+def _decision(values: RowMapping, calls: tuple[AttemptReport, ...], *, details_dropped: bool) -> DecisionReport:
     names = [
         *(
             "decision_id",
@@ -227,6 +239,7 @@ def _decision(values: RowMapping, calls: tuple[AttemptReport, ...]) -> DecisionR
         tags=orjson.loads(values["tags"]),
         steps=tuple(orjson.loads(values["steps"] or "[]")),
         attempts=calls,
+        details_dropped=details_dropped,
         **{name: values[name] for name in names},
     )
 

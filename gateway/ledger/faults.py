@@ -12,6 +12,10 @@ POINTS = (
     *("settlement-queued", "closing-queued", "orphans-found", "orphans-settled", "lost-requests-closed"),
     *("spool-written", "spool-synced", "spool-drained", "spool-removed"),
 )
+RETENTION_POINTS = (
+    *("tags-folded", "details-scrubbed", "details-noted", "drop-announced", "checkpointed", "rows-dropped"),
+    *("links-dropped", "drop-noted"),
+)
 
 hooks: list[Callable[[str], None]] = []
 

@@ -3,10 +3,11 @@
 Knows the order that satisfies the rows' references. Knows no statement.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.ledger.billing import Correction, Reservation, Settlement
 from gateway.ledger.entry import RequestClosing, RequestRecord
@@ -22,13 +23,35 @@ from gateway.ledger.rows import (
     request_row,
     settlement_row,
 )
-from gateway.ledger.tables import attempts, closings, corrections, entries, line_items, requests, settlements
+from gateway.ledger.tables import (
+    attempts,
+    checkpoints,
+    closings,
+    corrections,
+    entries,
+    kept_days,
+    line_items,
+    requests,
+    settlements,
+)
 from router.pricing import Price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scrub:
+    """Rows from which details go.   left : as they are afterwards.   columns : the ones that are emptied."""
+
+    table: Table
+    left: Sequence[Row]
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Rows to be committed together. Endings come with the microsecond at which each was."""
+    """Rows to be committed together. Endings come with the microsecond at which each was.
+
+    checkpoints, kept_days, scrubs : what retention writes.   also : what it does first in the same transaction.
+    """
 
     requests: Sequence[RequestRecord] = ()
     reservations: Sequence[Reservation] = ()
@@ -36,6 +59,10 @@ class Group:
     corrections: Sequence[tuple[int, Correction]] = ()
     closings: Sequence[tuple[int, RequestClosing]] = ()
     postings: Sequence[Posting] = ()  # that belong to no attempt
+    checkpoints: Sequence[Row] = ()
+    kept_days: Sequence[Row] = ()
+    scrubs: Sequence[Scrub] = ()
+    also: Callable[[AsyncConnection], Awaitable[None]] | None = None
 
     @property
     def name(self) -> str:
@@ -114,5 +141,7 @@ class Group:
             (line_items, lines),
             (closings, [closing_row(*item) for item in self.closings]),
             (entries, [entry_row(posting) for posting in postings]),
+            (checkpoints, [dict(row) for row in self.checkpoints]),
+            (kept_days, [dict(row) for row in self.kept_days]),
         ]
         return [(table, rows) for table, rows in made if rows]

@@ -4,6 +4,7 @@ Rows of a month without a partition of its own lie in the default one: nothing i
 Knows names and the statements that make partitions. SQLite has plain tables, for which there is nothing to do.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.database import Database, DatabaseError
+from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.ledger.tables import BY_MONTH
 
 MONTHS_AHEAD = 3
@@ -74,6 +75,30 @@ async def make_partitions(database: Database, months: Sequence[int]) -> list[str
     if failed:
         raise DatabaseError("; ".join(failed))
     return made
+
+
+async def drop_partitions(database: Database, tables: Iterable[Table], before: int, *, empty: bool = False) -> None:
+    """Drop the partitions of months before this one, one transaction each; ``empty``: only those without a row.
+
+    What cannot be had at once stays until the next time: nobody who writes waits for long.
+    """
+    async with database.read() as connection:
+        query = text("SELECT inhrelid::regclass::text FROM pg_inherits")
+        there = set((await connection.execute(query)).scalars())
+    ours = {table.name for table in tables}
+    for name in sorted(there):
+        table, _, month = name.rpartition("_y")
+        if table not in ours or not re.fullmatch(r"\d{4}m\d{2}", month) or int(month.replace("m", "")) >= before:
+            continue
+        if empty:  # by deletions it is still large, and what detaches it reads all of it
+            await database.vacuum(name)
+        with contextlib.suppress(DatabaseUnavailable):  # somebody holds it
+            async with database.write() as connection:
+                await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+                if empty and (await connection.execute(text(f"SELECT 1 FROM {name} LIMIT 1"))).first():  # noqa: S608
+                    continue
+                await connection.execute(text(f"ALTER TABLE {table} DETACH PARTITION {name}"))
+                await connection.execute(text(f"DROP TABLE {name}"))
 
 
 async def _missing(database: Database, tables: Iterable[Table], months: Sequence[int]) -> list[tuple[Table, int]]:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, FromClause
 
 from gateway.database import Database
 from gateway.errors import InvalidRequest
-from gateway.ledger.decisions import DecisionReport, explain
+from gateway.ledger.decisions import DecisionReport, explain, is_dropped
 from gateway.ledger.entry import usd
 from gateway.ledger.rollups.reading import Condition, Key, Sums, coverage
 from gateway.ledger.rollups.sources import BY_DAY, DAY_US
@@ -159,6 +159,10 @@ class Reports:
     async def decision(self, decision_id: str, tenant_id: str | None) -> DecisionReport | None:
         """One request explained in full, if it is the tenant's; ``tenant_id`` None: whosever it is."""
         return await explain(self._database, decision_id, tenant_id=tenant_id)
+
+    async def is_dropped(self, decision_id: str) -> bool:
+        """Whether a decision is of months of which no single request is kept."""
+        return await is_dropped(self._database, decision_id)
 
     async def _rows(self, by: str | None, span: Span, told: list[str] | None = None) -> list[SpendRow]:
         tag = by.removeprefix(TAG) if by is not None and by.startswith(TAG) else None

@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Row, func, select, tuple_
 
-from gateway.database import Database
+from gateway.database import Database, DatabaseError
 from gateway.ledger.billing import BOUND, Correction, Line, Reservation
 from gateway.ledger.group import Group
 from gateway.ledger.orphans import RESERVATION
+from gateway.ledger.rollups.tables import rollup_state
 from gateway.ledger.store import LedgerStore
 from gateway.ledger.tables import attempts, corrections, line_items, price_versions, settlements
 from router.pricing import PriceBook, price_of
@@ -53,6 +54,13 @@ async def reprice(
 ) -> Repriced:
     """Correct every attempt opened since then. Raises DatabaseUnavailable or DatabaseError; done parts stay done."""
     result = Repriced()
+    async with database.read() as connection:
+        kept_us = (await connection.execute(select(rollup_state.c.raw_since_us))).scalar_one()
+    if since.timestamp() * 1_000_000 < kept_us:
+        kept = datetime.fromtimestamp(kept_us / 1_000_000, UTC)
+        raise DatabaseError(
+            f"--from: what was called before {kept:%Y-%m-%d %H:%M} was dropped; from then on would be right"
+        )
     async for page in _pages(database, since):
         found = [_correction(known, book, reason, result) for known in page]
         fixes = [fix for fix in found if fix is not None]

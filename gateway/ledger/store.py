@@ -11,16 +11,17 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.ledger import faults
 from gateway.ledger.billing import Settlement
 from gateway.ledger.chain import NOTHING_BEFORE, Link, forge, link_number
-from gateway.ledger.group import Group
+from gateway.ledger.group import Group, Scrub
 from gateway.ledger.liveness import Identity
 from gateway.ledger.reservations import NoLimits, Reservations
+from gateway.ledger.retention.latecomers import admit
 from gateway.ledger.rows import clean, price_row
 from gateway.ledger.tables import attempts, closings, links, price_versions, requests, settlements, writers
 
@@ -145,16 +146,22 @@ class LedgerStore:
             self._done.popitem(last=False)
 
     async def _insert(self, connection: AsyncConnection, group: Group, new: Group) -> _Tried:
+        if new.also is not None:
+            await new.also(connection)
+        await admit(connection, new)
         refusals = await self._reservations.post(connection, new.reservations, new.movements)
         faults.reach("counters-posted")
         await self._record_prices(connection, new)
         rows = new.rows(self.writer_id, without=refusals)
-        link = forge(link_number(self._number, self._position + 1), self._hash, rows)
+        left = [(scrub.table, scrub.left) for scrub in new.scrubs]
+        link = forge(link_number(self._number, self._position + 1), self._hash, rows, left)
         for table, values in rows:
             for value in values:
                 value["link"] = link.number
             await connection.execute(insert(table), values)
             faults.reach(f"{table.name}-inserted")
+        for scrub in new.scrubs:
+            await _scrub(connection, scrub, link.number)
         now = time.time_ns()
         committed = {
             "link": link.number,
@@ -194,6 +201,20 @@ class LedgerStore:
             return not settlement.if_opened or settlement.attempt_id in opened
 
         return replace(group, settlements=[item for item in group.settlements if stands(item[1])])
+
+
+async def _scrub(connection: AsyncConnection, scrub: Scrub, number: int) -> None:
+    keys = [column.name for column in scrub.table.primary_key]
+    emptied = update(scrub.table).where(*(scrub.table.c[key] == bindparam(f"key_{key}") for key in keys))
+    emptied = emptied.values({name: bindparam(f"new_{name}") for name in scrub.columns} | {"scrubbed": number})
+    await connection.execute(
+        emptied,
+        [
+            {f"key_{key}": row[key] for key in keys} | {f"new_{name}": row[name] for name in scrub.columns}
+            for row in scrub.left
+        ],
+    )
+    faults.reach("details-scrubbed")
 
 
 async def _without_known(connection: AsyncConnection, group: Group) -> Group:

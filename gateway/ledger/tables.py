@@ -46,6 +46,10 @@ def _link() -> Column[int]:
     return Column("link", BigInteger, nullable=False, default=0, comment="of the hash chain; 0: from before it")
 
 
+def _scrubbed() -> Column[int]:
+    return Column("scrubbed", BigInteger, comment="the link that says what is left of it; NULL: it is as written")
+
+
 writers = Table(
     "writers",
     metadata,
@@ -91,6 +95,7 @@ requests = Table(
     Column("reference_model", _NAME),
     Column("tags", Text, nullable=False, comment="JSON object of strings"),
     _link(),
+    _scrubbed(),
     Index(None, "tenant_id", "decision_id"),
     Index(None, "created_us"),
     comment="One row per request of a client",
@@ -114,6 +119,7 @@ closings = Table(
     Column("reference_source", _WORD, comment="observed: it answered; modelled: its price on another model's tokens"),
     Column("steps", Text, comment="JSON: what a plan believed and expected before every call and at its end"),
     _link(),
+    _scrubbed(),
     ForeignKeyConstraint(["decision_id", "month"], ["requests.decision_id", "requests.month"]),
     comment="How a request ended",
     postgresql_partition_by=_BY_MONTH,
@@ -170,6 +176,7 @@ settlements = Table(
     Column("error_status", Integer, comment="HTTP status of the upstream"),
     Column("verdicts", Text, comment="JSON list: what verifiers said of the answer; NULL: none was asked"),
     _link(),
+    _scrubbed(),
     ForeignKeyConstraint(["attempt_id", "month"], ["attempts.attempt_id", "attempts.month"]),
     comment="How an attempt ended: at most one row each",
     postgresql_partition_by=_BY_MONTH,
@@ -251,6 +258,44 @@ links = Table(
     ),
     comment="The hash chain of each writer: one link per commit",
     postgresql_partition_by=_BY_MONTH,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("writer_number", Integer, primary_key=True, autoincrement=False, comment="whose chain it is"),
+    Column("before_month", Integer, primary_key=True, autoincrement=False, comment="months before it were dropped"),
+    Column("through", BigInteger, nullable=False, comment="the newest of its links that was dropped"),
+    Column("hash", String(64), nullable=False, comment="of that link, in hexadecimal digits"),
+    Column("links", BigInteger, nullable=False, comment="of it that were dropped, altogether"),
+    Column("attempts", BigInteger, nullable=False, comment="that it opened and that were dropped, altogether"),
+    Column("spent_nanousd", BigInteger, nullable=False, comment="what it settled and corrected of what was dropped"),
+    Column("made_us", BigInteger, nullable=False),
+    _link(),
+    comment="Where each writer's chain begins since its older links were dropped; the newest month's rows stand",
+)
+
+kept_days = Table(
+    "kept_days",
+    metadata,
+    Column("day_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("before_month", Integer, primary_key=True, autoincrement=False, comment="months before it were dropped"),
+    Column("until_us", BigInteger, nullable=False, comment="hours before it: all of the day's, but of the newest day"),
+    Column("digest", String(64), nullable=False, comment="of the day's rows in the rollups"),
+    _link(),
+    comment="Days of which the rollups alone tell, and a digest of what they tell; the newest month's rows stand",
+)
+
+retention_state = Table(
+    "retention_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row"),
+    Column("turn", BigInteger, nullable=False, comment="raised by every write: who lost count stops"),
+    Column("busy_until_us", BigInteger, nullable=False, comment="somebody is at work, unless this has passed"),
+    Column("details_from_us", BigInteger, nullable=False, comment="rows made before it hold no details any more"),
+    Column("announced_month", Integer, nullable=False, comment="nothing is added to months before it"),
+    Column("dropped_month", Integer, nullable=False, comment="no row of a month before it is left"),
+    comment="How far details and money were dropped",
 )
 
 BY_MONTH = (requests, closings, attempts, settlements, line_items, corrections, entries, links)

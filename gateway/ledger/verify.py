@@ -1,6 +1,8 @@
 """Checks the ledger against its hash chains: says which row was changed, taken away or put in, and which link is gone.
 
-Reads everything once, in bounded memory: each table in the order of its keys, each link once or a few times.
+Reads everything once, in bounded memory: each table in the order of its keys, each link once or a few times. Where
+older months were dropped, chains begin at their checkpoints, which are rows like others; rows of which details were
+dropped are held against the link that says what is left of them.
 What it cannot see by itself is that a writer's newest links are missing together with their rows: ``heads`` of an
 earlier check, kept elsewhere, show it. Knows tables and chains. Knows no command line.
 """
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.database import Database
 from gateway.ledger.chain import (
     NOTHING_BEFORE,
+    SCRUBBED,
     digest_of,
     digests,
     inflate,
@@ -23,9 +26,23 @@ from gateway.ledger.chain import (
     link_hash,
     writer_and_position,
 )
-from gateway.ledger.tables import attempts, closings, corrections, entries, line_items, links, requests, settlements
+from gateway.ledger.retention.sums import changed_days
+from gateway.ledger.retention.turn import read_state
+from gateway.ledger.tables import (
+    attempts,
+    checkpoints,
+    closings,
+    corrections,
+    entries,
+    kept_days,
+    line_items,
+    links,
+    requests,
+    settlements,
+)
+from router.ids import month_of
 
-CHAINED = (requests, closings, attempts, settlements, line_items, corrections, entries)
+CHAINED = (requests, closings, attempts, settlements, line_items, corrections, entries, checkpoints, kept_days)
 
 _PAGE = 2000
 _MANIFESTS = 64  # decoded at a time
@@ -53,6 +70,8 @@ class Verdict:
     rows: int = 0
     links: int = 0
     unchained: int = 0  # rows from before there were chains
+    dropped_links: int = 0  # according to the checkpoints
+    before_month: int = 0  # months before it were dropped; 0: none was
     heads: dict[int, tuple[int, str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     more: int = 0  # findings beyond those that are listed
@@ -74,10 +93,12 @@ async def verify(database: Database, *, heads: Mapping[int, tuple[int, str]] | N
     """Check everything. heads : as an earlier check gave them. Raises DatabaseUnavailable or DatabaseError."""
     async with database.read() as connection:
         check = _Check(connection)
+        await check.beginnings()
         await check.chains(heads or {})
         for table in CHAINED:
             await check.rows(table)
         await check.missing()
+        await check.sums()
     return check.verdict
 
 
@@ -87,6 +108,21 @@ class _Check:
         self.verdict = Verdict()
         self._expected: dict[int, int] = {}  # by link: rows that are still to be seen
         self._manifests: OrderedDict[int, dict[tuple[str, str], str]] = OrderedDict()
+        self._begins: dict[int, tuple[int, bytes]] = {}  # by writer: the newest link that was dropped, and its hash
+        self._before = self._gone = 0  # months before which rows were dropped, and before which none may be left
+
+    async def beginnings(self) -> None:
+        """Where chains begin, and which months are not there any more."""
+        self._gone = (await read_state(self._connection)).dropped_month
+        for table in (checkpoints, kept_days):
+            newest = (await self._connection.execute(select(func.max(table.c.before_month)))).scalar()
+            self._before = max(self._before, newest or 0)
+        for row in (await self._connection.execute(select(checkpoints))).all():
+            if row.before_month == self._before:
+                self._begins[row.writer_number] = row.through, _bytes(row.hash)
+                self.verdict.heads[row.writer_number] = writer_and_position(row.through)[1], row.hash
+                self.verdict.dropped_links += row.links
+        self.verdict.before_month = self._before
 
     async def chains(self, heads: Mapping[int, tuple[int, str]]) -> None:
         """Each link follows the one before, and its hash is that of its manifest."""
@@ -95,22 +131,28 @@ class _Check:
         async for row in self._pages(links, "link"):
             number, hashed = row["link"], row["hash"]
             writer, position = writer_and_position(number)
-            first = before is None or writer_and_position(before[0])[0] != writer
-            awaited, previous = (
-                ((writer << 36) + 1, NOTHING_BEFORE) if first or before is None else (before[0] + 1, before[1])
-            )
+            begins, hash_before = self._begins.get(writer, (writer << 36, NOTHING_BEFORE))
+            if number <= begins:  # on its way out
+                continue
+            if before is not None and writer_and_position(before[0])[0] == writer:
+                begins, hash_before = before
+            awaited, previous = begins + 1, hash_before
             if number != awaited:
                 self.verdict.found(Finding(what="link missing", table="links", key=str(awaited), link=awaited))
             elif row["previous"] != previous or not self._is_whole(row):
                 self.verdict.found(Finding(what="link changed", table="links", key=str(number), link=number))
             if wanted.get(writer) == position and heads[writer][1] != hashed.hex():
                 self.verdict.found(Finding(what="link changed", table="links", key=str(number), link=number))
+                wanted.pop(writer)
             self.verdict.links += 1
             self.verdict.heads[writer] = position, hashed.hex()
             self._expected[number] = row["rows"]
             before = number, hashed
         for writer, position in wanted.items():
             newest = self.verdict.heads.get(writer, (0, ""))[0]
+            if newest == position and self.verdict.heads[writer][1] != heads[writer][1]:
+                number = (writer << 36) + position
+                self.verdict.found(Finding(what="link changed", table="links", key=str(number), link=number))
             if newest < position:
                 number = (writer << 36) + position
                 self.verdict.found(Finding(what="link missing", table="links", key=str(number), link=number))
@@ -125,17 +167,24 @@ class _Check:
         """Each row is in its link's manifest, with its digest."""
         async for found in self._pages(table, *(column.name for column in table.primary_key)):
             row = {f"{name}": value for name, value in found.items()}  # SQLAlchemy's names are no plain strings
-            self.verdict.rows += 1
             key = key_of(table, row)
-            number = row["link"]
+            number, scrubbed = row["link"], row.get("scrubbed")
+            if 0 < row.get("month", self._before) < self._before:  # on its way out, or put back
+                if row["month"] < self._gone:
+                    self.verdict.found(Finding(what="added", table=table.name, key=key, link=number))
+                continue
+            self.verdict.rows += 1
             if number == 0:
                 self.verdict.unchained += 1
                 continue
             written = (await self._manifest(number)).get((table.name, key))
-            if written is None:
+            if written is None or number not in self._expected:
                 self.verdict.found(Finding(what="added", table=table.name, key=key, link=number))
                 continue
             self._expected[number] -= 1
+            if scrubbed is not None:
+                written = (await self._manifest(scrubbed)).get((table.name + SCRUBBED, key))
+                self._expected[scrubbed] = self._expected.get(scrubbed, 0) - 1
             if written != digest_of(row):
                 self.verdict.found(Finding(what="changed", table=table.name, key=key, link=number))
 
@@ -144,13 +193,29 @@ class _Check:
         tables = {table.name: table for table in CHAINED}
         for number in [number for number, left in self._expected.items() if left > 0]:
             for name, key in await self._manifest(number):
-                if not await self._is_there(tables[name], key, number):
-                    self.verdict.found(Finding(what="missing", table=name, key=key, link=number))
+                if self._is_dropped(name, key):
+                    continue
+                of, scrubbed, _ = name.partition(SCRUBBED)
+                if scrubbed and not await self._is_there(tables[of], key, number, "scrubbed"):
+                    self.verdict.found(Finding(what="changed", table=of, key=key, link=number))
+                if not scrubbed and not await self._is_there(tables[of], key, number, "link"):
+                    self.verdict.found(Finding(what="missing", table=of, key=key, link=number))
 
-    async def _is_there(self, table: Table, key: str, number: int) -> bool:
+    async def sums(self) -> None:
+        """What is known of dropped months alone, the rollups, is as it was when they were dropped."""
+        async for day, link in changed_days(self._connection, self._before):
+            self.verdict.found(Finding(what="changed", table="rollups", key=str(day), link=link))
+
+    def _is_dropped(self, name: str, key: str) -> bool:
+        first, _, last = key.partition(":")
+        if name in (checkpoints.name, kept_days.name):
+            return int(last) < self._before
+        return 0 < month_of(first) < self._before
+
+    async def _is_there(self, table: Table, key: str, number: int, by: str) -> bool:
         names = [column.name for column in table.primary_key if column.name != "month"]
         parts = key.split(":")
-        query = select(func.count()).select_from(table).where(table.c.link == number)
+        query = select(func.count()).select_from(table).where(table.c[by] == number)
         for name, part in zip(names, parts, strict=True):
             column = table.c[name]
             query = query.where(column == (int(part) if column.type.python_type is int else part))
@@ -181,3 +246,11 @@ class _Check:
             if len(page) < _PAGE:
                 return
             last = tuple(page[-1][name] for name in keys)
+
+
+def _bytes(digits: str) -> bytes:
+    """Of a hash; of a damaged one something that no link has."""
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return b""

@@ -13,6 +13,7 @@ import typer
 
 from gateway.database import Database, DatabaseError
 from gateway.errors import GatewayError
+from gateway.ledger.retention.cli import retain
 from gateway.ledger.rollups.cli import rollup
 from gateway.ledger.verify import Verdict, verify
 from gateway.options import DEFAULT_CONFIG, ConfigOption
@@ -32,6 +33,7 @@ def about() -> None:
 
 
 ledger.command("rollup")(rollup)
+ledger.command("retain")(retain)
 
 
 @ledger.command("verify")
@@ -82,6 +84,8 @@ def _json(verdict: Verdict) -> str:
         "rows": verdict.rows,
         "links": verdict.links,
         "unchained": verdict.unchained,
+        "dropped_links": verdict.dropped_links,
+        "dropped_before": verdict.before_month or None,
         "findings": [
             {"what": one.what, "table": one.table, "key": one.key, "link": one.link} for one in verdict.findings
         ],
@@ -98,4 +102,7 @@ def _show(verdict: Verdict) -> None:
         typer.echo(f"and {verdict.more} more")
     said = "as written" if verdict.is_sound else "NOT as written"
     older = f", {verdict.unchained} of them from before there were chains" if verdict.unchained else ""
+    if verdict.before_month:
+        month = f"{verdict.before_month // 100}-{verdict.before_month % 100:02d}"
+        typer.echo(f"before {month} {verdict.dropped_links} links were dropped; chains begin at their checkpoints")
     typer.echo(f"{verdict.rows} rows{older}, {verdict.links} links of {len(verdict.heads)} writers: {said}")

@@ -43,6 +43,9 @@ def decisions_router(
                 await flush()
         found = await reports.decision(decision_id, caller.tenant_id)
         if found is None:
+            if await reports.is_dropped(decision_id):
+                said = "Decisions of that month had their time here and were dropped; their sums are kept."
+                raise NotFound(said, param="decision_id", code="decision_dropped")
             raise NotFound("There is no such decision.", param="decision_id", code="decision_not_found")
         certificate = certificates().get(found.strategy_id or "")
         told = {**found.as_json(), "certificate": None if certificate is None else certificate.told()}

@@ -46,16 +46,17 @@ class Batch:
     link: Row
 
 
-def batches(most_attempts: int, *, days: int = DAYS, seed: int = 7) -> Iterator[Batch]:
+def batches(most_attempts: int, *, days: int = DAYS, seed: int = 7, start: datetime = START) -> Iterator[Batch]:
     """Commits of one writer, in order of time, with at least so many attempts altogether."""
+    a_link = min(REQUESTS_A_LINK, most_attempts // 20)
     rng = random.Random(seed)
-    start_us, span_us = int(START.timestamp() * 1_000_000), days * 86_400_000_000
+    start_us, span_us = int(start.timestamp() * 1_000_000), days * 86_400_000_000
     every_us = span_us * 128 // (most_attempts * 100)  # there are about 1.33 attempts a request
     made = position = 0
     before, now_us = NOTHING_BEFORE, start_us
     while made < most_attempts:
         rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
-        for _ in range(REQUESTS_A_LINK):
+        for _ in range(a_link):
             now_us = min(now_us + rng.randrange(2 * every_us), start_us + span_us - 60_000_000)
             made += _request(rng, rows, now_us)
         position += 1
@@ -72,9 +73,9 @@ def batches(most_attempts: int, *, days: int = DAYS, seed: int = 7) -> Iterator[
         yield Batch(listed, told)
 
 
-async def load(database: Database, most_attempts: int, *, days: int = DAYS) -> int:
+async def load(database: Database, most_attempts: int, *, days: int = DAYS, start: datetime = START) -> int:
     """Fill a database of the newest schema; returns how many attempts were written."""
-    now = int(START.timestamp() * 1_000_000)
+    now = int(start.timestamp() * 1_000_000)
     writer = {
         "writer_id": "wr_month", "number": 1, "started_us": now, "seen_us": now, "stopped_us": now, "place": "p",
         "process": "1", "swept_us": now + 1,
@@ -83,9 +84,9 @@ async def load(database: Database, most_attempts: int, *, days: int = DAYS) -> i
     async with database.write() as connection:
         await connection.execute(insert(writers), writer)
     return (
-        _load_sqlite(database, batches(most_attempts, days=days))
+        _load_sqlite(database, batches(most_attempts, days=days, start=start))
         if database.is_sqlite
-        else await _load_postgres(database, batches(most_attempts, days=days))
+        else await _load_postgres(database, batches(most_attempts, days=days, start=start))
     )
 
 

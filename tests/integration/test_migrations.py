@@ -70,6 +70,11 @@ async def fill(database: Database) -> None:
         await connection.execute(insert(once_requests), once | {"until_us": 1, "expires_us": 2})
         row = {"price_version": uuid.uuid4().hex, "model": "small", "content": "{}", "seen_us": 1}
         await connection.execute(insert(metadata.tables["price_versions"]), row)
+        row = {"writer_number": uuid.uuid4().int >> 98, "before_month": 202601, "through": 5, "hash": "aa", "links": 5}
+        row |= {"attempts": 7, "spent_nanousd": 9, "made_us": 1}
+        await connection.execute(insert(metadata.tables["checkpoints"]), row)
+        row = {"day_us": uuid.uuid4().int >> 70, "before_month": 202601, "until_us": 1, "digest": "aa"}
+        await connection.execute(insert(metadata.tables["kept_days"]), row)
     differs = Variance(
         day=date(2026, 11, 3), model="m", meter="output", cause="rate differs", note="", ledger_quantity=1,
         invoice_quantity=None, ledger_nanousd=None, invoice_nanousd=5,

@@ -20,6 +20,7 @@ from gateway.ledger.billing import BOUND
 from gateway.ledger.export.columns import Record, columns, usd_of
 from gateway.ledger.export.grains import has_tag
 from gateway.ledger.reports import Span
+from gateway.ledger.retention.kept import must_be_kept
 from gateway.ledger.rollups.sources import HOUR_US, uncompiled
 from gateway.ledger.tables import attempts, line_items, requests
 from router.pricing import PER_PIECE
@@ -78,7 +79,8 @@ class Focus:
         self.unpriced = Unpriced()
 
     async def pages(self, database: Database, span: Span) -> AsyncGenerator[Sequence[Record]]:
-        """One hour at a time."""
+        """One hour at a time. Raises InvalidRequest where what it tells of was dropped."""
+        await must_be_kept(database, span.since_us)
         moment = span.since_us or 0
         while True:
             async with database.read() as connection:

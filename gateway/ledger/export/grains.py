@@ -15,6 +15,7 @@ from gateway.database import Database
 from gateway.errors import InvalidRequest
 from gateway.ledger.export.columns import Column, Pages, Record, columns, usd_of
 from gateway.ledger.reports import Span
+from gateway.ledger.retention.kept import must_be_kept
 from gateway.ledger.rollups.sources import amount_now, settled_attempts, uncompiled
 from gateway.ledger.tables import attempts, closings, line_items, requests, settlements
 
@@ -144,6 +145,9 @@ async def _pages(
     if span.until_us is not None:
         query = query.where(moment < span.until_us)
     query = query.order_by(moment, key).limit(_PAGE)
+    await must_be_kept(database, span.since_us)
+    if span.tag is not None:
+        await must_be_kept(database, span.since_us, tags=True)
     last: tuple[int, str] | None = None
     while True:
         following = query if last is None else query.where(moment >= last[0], tuple_(moment, key) > last)

@@ -12,6 +12,7 @@ from sqlalchemy import Select, and_, case, func, literal, select
 from gateway.database import Database
 from gateway.ledger.billing import BOUND
 from gateway.ledger.reconcile.compare import Booked
+from gateway.ledger.retention.kept import must_be_kept
 from gateway.ledger.rollups.sources import HOUR_US, uncompiled
 from gateway.ledger.tables import attempts, line_items, settlements
 
@@ -22,11 +23,15 @@ _CONTAINS = {"reasoning": "output"}
 async def read_booked(
     database: Database, provider: str, days: tuple[date, date], named: Callable[[str], str]
 ) -> list[Booked]:
-    """With a day more at either end, for days may begin elsewhere.   named : the provider's name of a model of ours."""
+    """With a day more at either end, for days may begin elsewhere.   named : the provider's name of a model of ours.
+
+    Raises InvalidRequest for days that were dropped.
+    """
+    await must_be_kept(database, _begins_us(days[0]))
     found = []
     day, last = days[0] - timedelta(days=1), days[1] + timedelta(days=1)
     while day <= last:
-        since = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+        since = _begins_us(day)
         async with database.read() as connection:
             await uncompiled(connection)
             for query in (_lines(provider, since), _unmeasured(provider, since)):
@@ -43,6 +48,10 @@ async def read_booked(
                     )
         day += timedelta(days=1)
     return found
+
+
+def _begins_us(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _lines(provider: str, since: int) -> Select[Any]:

@@ -77,6 +77,8 @@ class Rollups:
             async with self._database.read() as connection:
                 raw = await self._rows_of(connection, hour)
                 kept = {table: await _kept(connection, table, hour) for table in raw}
+            if hour < state.tags_since_us:
+                raw, kept = _untagged(raw), _untagged(kept)
             if any(_comparable(raw[table]) != _comparable(kept[table]) for table in raw):
                 yield hour
         async with self._database.read() as connection:
@@ -138,8 +140,11 @@ class Rollups:
 
     async def _roll(self, turn: "_Turn", hour: int, **state: int) -> None:
         async with self._database.read() as connection:
+            # as it is now: tags of the hour may have been dropped since the fold began, and their sums stay
+            tags_since_us = (await connection.execute(select(rollup_state.c.tags_since_us))).scalar_one()
             rows = await self._rows_of(connection, hour)
-        await self._write(turn, {"busy_until_us": time.time_ns() // 1000 + _LEASE_US, **state}, hour=(hour, rows))
+        state = {"busy_until_us": time.time_ns() // 1000 + _LEASE_US, **state}
+        await self._write(turn, state, hour=(hour, rows), untagged=hour < tags_since_us)
 
     async def _add_up_days(self, turn: "_Turn", until_us: int) -> None:
         async with self._database.read() as connection:
@@ -172,6 +177,7 @@ class Rollups:
         state: Mapping[str, int],
         *,
         hour: tuple[int, Mapping[Table, Rows]] | None = None,
+        untagged: bool = False,
         day: tuple[int, dict[Table, Rows]] | None = None,
         marks: Mapping[int, int] | None = None,
     ) -> None:
@@ -185,9 +191,11 @@ class Rollups:
             if hour is not None:
                 await spoil(connection, hour[0])
                 for table, rows in hour[1].items():
-                    await connection.execute(delete(table).where(table.c.hour_us == hour[0]))
-                    if rows:
-                        await connection.execute(insert(table), rows)
+                    gone = delete(table).where(table.c.hour_us == hour[0])
+                    await connection.execute(gone.where(table.c.tag_name == "") if untagged else gone)
+                    fresh = [row for row in rows if not (untagged and row["tag_name"])]
+                    if fresh:
+                        await connection.execute(insert(table), fresh)
             for writer, link in (marks or {}).items():
                 known = rollup_marks.c.writer_number == writer
                 if not (await connection.execute(update(rollup_marks).where(known).values(link=link))).rowcount:
@@ -214,6 +222,10 @@ class _Turn:
 async def _kept(connection: AsyncConnection, table: Table, hour: int) -> Rows:
     rows = await connection.execute(select(table).where(table.c.hour_us == hour))
     return [dict(row) for row in rows.mappings()]
+
+
+def _untagged(rows: Mapping[Table, Rows]) -> dict[Table, Rows]:
+    return {table: [row for row in listed if not row["tag_name"]] for table, listed in rows.items()}
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,13 @@ Knows which part is read where. Knows no report.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Table, and_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.errors import InvalidRequest
 from gateway.ledger.rollups.changes import changes_since_marks
 from gateway.ledger.rollups.days import DAYS_OF, around, complete
 from gateway.ledger.rollups.sources import (
@@ -39,33 +41,49 @@ class Coverage:
     """Which part of a stretch is read from the rollups, and which from raw rows.
 
     rolled : from which hour on and before which, None where no hour is.   changed : hours within that are not.
-    lost_us : raw rows before it were dropped, of which only whole hours are known.   days : that can be read whole.
+    days : that can be read whole.   by_tag : the same for sums by tag, whose raw rows go earlier; None: no different.
     """
 
     rolled: tuple[int, int] | None
     changed: tuple[int, ...]
     raw: Ranges
-    lost_us: int
     days: tuple[int, ...] = ()
+    by_tag: "Coverage | None" = None
 
 
 async def coverage(connection: AsyncConnection, since_us: int | None, until_us: int | None) -> Coverage:
-    """For ``[since, until)`` as things stand."""
+    """For ``[since, until)`` as things stand. Raises InvalidRequest for parts of hours whose raw rows were dropped."""
     await uncompiled(connection)
     state = (await connection.execute(select(rollup_state))).one_or_none()
     since = 0 if since_us is None else since_us
     if state is None or not state.rolled_until_us:
-        return Coverage(rolled=None, changed=(), raw=[(since, until_us)], lost_us=0)
+        return Coverage(rolled=None, changed=(), raw=[(since, until_us)])
+    _must_be_whole({"since": since, "until": until_us}, state.raw_since_us)
     changes = await changes_since_marks(connection, before_us=state.rolled_until_us, most_links=_MOST_LINKS)
-    covered = cover(since, until_us, state.raw_since_us, frozenset(), state.raw_since_us)
-    if changes.complete:
-        covered = cover(since, until_us, state.rolled_until_us, changes.hours, state.raw_since_us)
-    if covered.rolled is None:
+
+    async def covering(raw_since_us: int) -> Coverage:
+        changed = {hour for hour in changes.hours if hour >= raw_since_us}
+        rolled_until = state.rolled_until_us if changes.complete else raw_since_us
+        covered = cover(since, until_us, rolled_until, changed if changes.complete else ())
+        if covered.rolled is None:
+            return covered
+        return replace(covered, days=await complete(connection, *covered.rolled, covered.changed))
+
+    covered = await covering(state.raw_since_us)
+    if state.tags_since_us <= max(since, state.raw_since_us):
         return covered
-    return replace(covered, days=await complete(connection, *covered.rolled, covered.changed))
+    return replace(covered, by_tag=await covering(state.tags_since_us))
 
 
-def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[int], lost_us: int = 0) -> Coverage:
+def _must_be_whole(bounds: Mapping[str, int | None], raw_since_us: int) -> None:
+    for name, moment in bounds.items():
+        if moment is not None and moment < raw_since_us and moment % HOUR_US:
+            kept = datetime.fromtimestamp(raw_since_us / 1_000_000, UTC)
+            said = f"{name}: before {kept:%Y-%m-%d %H:%M} UTC only whole hours are known any more; name a whole one"
+            raise InvalidRequest(said, param=name, code="invalid_parameter")
+
+
+def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[int]) -> Coverage:
     """Cut a stretch into whole hours that are rolled up and the rest.
 
     >>> cover(HOUR_US // 2, None, 3 * HOUR_US, [HOUR_US]).raw == [
@@ -75,13 +93,13 @@ def cover(since: int, until: int | None, rolled_until: int, changed: Iterable[in
     first = -(-since // HOUR_US) * HOUR_US
     last = rolled_until if until is None else min(rolled_until, until // HOUR_US * HOUR_US)
     if first >= last:
-        return Coverage(rolled=None, changed=(), raw=[(since, until)], lost_us=lost_us)
+        return Coverage(rolled=None, changed=(), raw=[(since, until)])
     stale = tuple(sorted(hour for hour in changed if first <= hour < last))
     raw: list[tuple[int, int | None]] = [(since, first)] if since < first else []
     raw += [(hour, hour + HOUR_US) for hour in stale]
     if until is None or last < until:
         raw.append((last, until))
-    return Coverage(rolled=(first, last), changed=stale, raw=raw, lost_us=lost_us)
+    return Coverage(rolled=(first, last), changed=stale, raw=raw)
 
 
 class Sums:
@@ -107,30 +125,12 @@ class Sums:
 
         tag : count each for its tag of this name.
         """
-        raw = _RAW[table](self._covered.raw, tagged=tag is not None, sqlite=self._sqlite)
-        return await self._sums(table, raw, dimensions, measures, [*where, _tagged(tag)])
-
-    async def _sums(
-        self,
-        table: Table,
-        raw: FromClause,
-        dimensions: Sequence[str],
-        measures: Sequence[str],
-        where: Sequence[Condition],
-    ) -> dict[Key, dict[str, int | float]]:
+        covered = self._covered if tag is None else self._covered.by_tag or self._covered
+        raw = _RAW[table](covered.raw, tagged=tag is not None, sqlite=self._sqlite)
         found: dict[Key, dict[str, int | float]] = {}
-        sources: list[tuple[FromClause, Sequence[Condition]]] = []
-        if self._covered.rolled is not None:
-            days = () if "hour_us" in dimensions else self._covered.days
-            sources.append((table, [*where, self._rolled(days)]))
-            if days:
-                whole = _merged(days)
-                sources.append((DAYS_OF[table], [*where, lambda source: within(source.c.hour_us, whole)]))
-        if self._covered.raw:
-            sources.append((raw, where))
         parts = [
             grouped(source, dimensions, measures).where(*(condition(source) for condition in conditions))
-            for source, conditions in sources
+            for source, conditions in self._sources(table, raw, covered, dimensions, [*where, _tagged(tag)])
         ]
         query = parts[0] if len(parts) == 1 else union_all(*parts)
         told_as(self._told, self._connection, query)
@@ -138,16 +138,30 @@ class Sums:
             _add(found.setdefault(tuple(row[: len(dimensions)]), {}), measures, row[len(dimensions) :])
         return found
 
-    def _rolled(self, days: Sequence[int]) -> Condition:
-        """Rolled-up hours that are in none of the days."""
-        assert self._covered.rolled is not None  # noqa: S101 - asked only then
-        ranges, changed = around(*self._covered.rolled, days), self._covered.changed
+    def _sources(
+        self, table: Table, raw: FromClause, covered: Coverage, dimensions: Sequence[str], where: Sequence[Condition]
+    ) -> list[tuple[FromClause, Sequence[Condition]]]:
+        sources: list[tuple[FromClause, Sequence[Condition]]] = []
+        if covered.rolled is not None:
+            days = () if "hour_us" in dimensions else covered.days
+            sources.append((table, [*where, _rolled(covered.rolled, covered.changed, days)]))
+            if days:
+                whole = _merged(days)
+                sources.append((DAYS_OF[table], [*where, lambda source: within(source.c.hour_us, whole)]))
+        if covered.raw:
+            sources.append((raw, where))
+        return sources
 
-        def condition(source: FromClause) -> ColumnElement[bool]:
-            hour = source.c.hour_us
-            return and_(within(hour, ranges), *([hour.not_in(changed)] if changed else []))
 
-        return condition
+def _rolled(rolled: tuple[int, int], changed: Sequence[int], days: Sequence[int]) -> Condition:
+    """Rolled-up hours that are in none of the days."""
+    ranges = around(*rolled, days)
+
+    def condition(source: FromClause) -> ColumnElement[bool]:
+        hour = source.c.hour_us
+        return and_(within(hour, ranges), *([hour.not_in(changed)] if changed else []))
+
+    return condition
 
 
 def _merged(days: Sequence[int]) -> Ranges:

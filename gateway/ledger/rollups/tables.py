@@ -123,5 +123,6 @@ rollup_state = Table(
     Column("busy_until_us", BigInteger, nullable=False, comment="somebody is at work, unless this has passed"),
     Column("rolled_until_us", BigInteger, nullable=False, comment="hours before it are rolled up"),
     Column("raw_since_us", BigInteger, nullable=False, comment="raw rows before it were dropped"),
+    Column("tags_since_us", BigInteger, nullable=False, default=0, comment="raw tags before it were dropped"),
     comment="How far the rollups have come",
 )

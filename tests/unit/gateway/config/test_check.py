@@ -214,3 +214,22 @@ def test_anything_else_is_the_network(host: str) -> None:
 def test_a_relative_database_lies_beside_the_configuration(tmp_path: Path, url: str, resolved: str) -> None:
     settings = load_settings(written(tmp_path, MODELS + f"database: {{url: '{url}'}}\n"), env={"LARGE_KEY": "k"})
     assert settings.database_url == resolved.format(folder=tmp_path.resolve())
+
+
+@pytest.mark.parametrize(
+    ("ages", "field", "said"),
+    [
+        ("{money_days: 100}", "ledger.retention.details_days", "is required beside money_days: fewer days than 100"),
+        ("{money_days: 100, details_days: 100}", "ledger.retention.details_days", "must be fewer than money_days"),
+        ("{money_days: 30, details_days: 5}", "ledger.retention.money_days", "greater than or equal to 62"),
+    ],
+)
+def test_text_goes_strictly_before_money(tmp_path: Path, ages: str, field: str, said: str) -> None:
+    problem = the_problem(tmp_path, MODELS + f"ledger:\n  retention: {ages}\n")
+    assert problem.field == field
+    assert said in problem.message
+
+
+def test_stored_answers_go_before_money(tmp_path: Path) -> None:
+    ages = "ledger: {retention: {money_days: 62, details_days: 7}}\nidempotency: {ttl_s: 5356800}\n"
+    assert the_problem(tmp_path, MODELS + ages).field == "idempotency.ttl_s"
