@@ -29,11 +29,15 @@ Meter = Literal[
     "request",
     "batch_input",
     "batch_output",
+    "priority_input",
+    "priority_cached_input",
+    "priority_output",
 ]
 METERS: tuple[Meter, ...] = get_args(Meter)
 PER_PIECE = frozenset[Meter]({"image", "request"})
 _PROMPT: tuple[Meter, ...] = ("input", "cached_input", "cache_write", "audio_input", "batch_input")
 _COMPLETION: tuple[Meter, ...] = ("output", "reasoning", "audio_output", "batch_output")
+_PRIORITY_PROMPT: tuple[Meter, ...] = ("priority_input", "priority_cached_input")
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[Inexact])  # a product that is not exact is a bug, not a cost
 _NANO_PER_TOKEN = Decimal(1000)  # USD per million tokens -> nano-USD per token
@@ -46,7 +50,8 @@ class Price:
 
     rates : USD per million tokens of each meter ("request" and "image": USD per piece). "input" and "output" are always
         there; cached input, cache writes and audio fall back to "input", reasoning and spoken audio to "output". Calls
-        that are served as a batch pay "batch_input" and "batch_output" in place of "input" and "output", if there are.
+        that are served as a batch pay "batch_input" and "batch_output" in place of "input" and "output", those that are
+        served with priority "priority_input", "priority_cached_input" and "priority_output"; see ``covers``.
     bands : by context: the rates of calls with more prompt tokens than the key says, for all their tokens. A meter that
         a band leaves out costs what it costs below.
     region : where it holds; "" is everywhere.
@@ -124,6 +129,11 @@ class Price:
         """Whether ``at`` (aware) lies in the half-open interval."""
         started = self.effective_from is None or self.effective_from <= at
         return started and (self.effective_until is None or at < self.effective_until)
+
+    def covers(self, usage: Usage) -> bool:
+        """Whether it says what the call was served as; where it does not, what the call costs is unknown."""
+        served = "batch" if usage.batch else "priority" if usage.priority else None
+        return served is None or {f"{served}_input", f"{served}_output"} <= set(self.rates)
 
     def at(self, prompt_tokens: int) -> Mapping[Meter, Decimal]:
         """The rates of a call with so many prompt tokens, cached ones and cache writes included."""
@@ -228,7 +238,8 @@ def price_of(usage: Usage, price: Price) -> Cost:
 
     Cached and cache-write tokens are contained in prompt tokens and reasoning tokens in completion tokens; each is
     billed at its own rate if the price has one, else with its whole. A part larger than its whole is billed as
-    counted, and the remainder is 0. Raises PriceError for a negative count.
+    counted, and the remainder is 0. A usage that the price does not cover is billed as any other: see ``Price.covers``.
+    Raises PriceError for a negative count.
     """
     lines = []
     rates = price.at(_prompt_tokens(usage))
@@ -244,18 +255,22 @@ def price_of(usage: Usage, price: Price) -> Cost:
     return Cost(lines=tuple(lines), price_version=price.version)
 
 
-def upper_bound_nanousd(prompt_tokens_bound: int, max_output_tokens: int, n: int, price: Price) -> int:
+def upper_bound_nanousd(
+    prompt_tokens_bound: int, max_output_tokens: int, n: int, price: Price, *, priority: bool = False
+) -> int:
     """What a call can cost at most, in nano-USD, however its tokens spread over the meters.
 
     Holds for every usage with at most ``prompt_tokens_bound`` prompt tokens and ``n * max_output_tokens`` completion
-    tokens whose parts do not exceed their wholes.
+    tokens whose parts do not exceed their wholes, served with priority only if ``priority``.
     """
     if prompt_tokens_bound < 0 or max_output_tokens < 0 or n < 1:
         raise PriceError("a bound needs prompt_tokens_bound >= 0, max_output_tokens >= 0 and n >= 1")
     # with fewer tokens a lower band may hold, and may be the dearer one
     possible = [price.at(tokens) for tokens in {0, prompt_tokens_bound, *price.bands} if tokens <= prompt_tokens_bound]
-    per_token_in = max(rates[m] for rates in possible for m in _PROMPT if m in rates)
-    per_token_out = max(rates[m] for rates in possible for m in _COMPLETION if m in rates)
+    read = (*_PROMPT, *(_PRIORITY_PROMPT if priority else ()))
+    written: tuple[Meter, ...] = (*_COMPLETION, *(("priority_output",) if priority else ()))
+    per_token_in = max(rates[m] for rates in possible for m in read if m in rates)
+    per_token_out = max(rates[m] for rates in possible for m in written if m in rates)
     total = _exact_nanousd("input", prompt_tokens_bound, per_token_in)
     total += _exact_nanousd("output", n * max_output_tokens, per_token_out)
     total += _exact_nanousd("request", 1, max(rates.get("request", Decimal(0)) for rates in possible))
@@ -286,11 +301,16 @@ def _quantities(usage: Usage, price: Price, rates: Mapping[Meter, Decimal]) -> d
         "reasoning": usage.reasoning_tokens,
         "audio_output": usage.audio_completion_tokens,
     }
+    read: Meter = "input"
+    written: Meter = "output"
+    if usage.batch and price.covers(usage):
+        read, written = "batch_input", "batch_output"
+    elif usage.priority and price.covers(usage):
+        read, written = "priority_input", "priority_output"
+        parts["priority_cached_input"] = parts.pop("cached_input")
     parts = {meter: quantity if meter in rates else 0 for meter, quantity in parts.items()}
-    read: Meter = "batch_input" if usage.batch and "batch_input" in rates else "input"
-    written: Meter = "batch_output" if usage.batch and "batch_output" in rates else "output"
     return {
-        read: max(0, usage.prompt_tokens - sum(parts[m] for m in _PROMPT if m in parts)),
+        read: max(0, usage.prompt_tokens - sum(parts[m] for m in (*_PROMPT, *_PRIORITY_PROMPT) if m in parts)),
         written: max(0, usage.completion_tokens - sum(parts[m] for m in _COMPLETION if m in parts)),
         **parts,
         "image": usage.images if "image" in rates else 0,

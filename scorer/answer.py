@@ -60,4 +60,5 @@ class Usage:
     audio_completion_tokens: int = 0
     images: int = 0
     batch: bool = False  # served at leisure, which providers price as a batch
+    priority: bool = False  # served ahead of others, which costs more
     source: UsageSource = "provider"

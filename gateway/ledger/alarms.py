@@ -42,7 +42,9 @@ class Alarms:
         if priced:
             said = "%s did not tell what it counted, and no bound holds: the cost is unknown; give it max_output_tokens"
         else:
-            said = "%s has no price in force: its cost is recorded as unknown; add a price for it"
+            said = (
+                "%s has no price in force, or none for how it was served: the cost is recorded as unknown; add a price"
+            )
         _log.warning(said, model)
 
     def over_reservation(self, attempt_id: str, model: str, amount: int, reserved: int) -> None:

@@ -124,7 +124,9 @@ def reserve(bound: CallBound, price: Price | None, model_limit: int | None) -> i
     output = bound.output_limit(model_limit)
     if price is None or output is None or bound.prompt_tokens is None:
         return None
-    most = upper_bound_nanousd(bound.prompt_tokens, output, bound.choices, price)
+    if bound.priority and "priority_output" not in price.rates:
+        return None
+    most = upper_bound_nanousd(bound.prompt_tokens, output, bound.choices, price, priority=bound.priority)
     return most if most < _MOST_NANOUSD else None
 
 
@@ -155,8 +157,9 @@ def settle(
     usage = _usage(attempt, reservation, rule, counting or Counting({}, None))
     if usage is None:
         return replace(ending, **at_bound(reservation))
-    lines = _lines(usage, reservation.price)
-    amount = None if reservation.price is None else _sum(lines)
+    price = reservation.price if reservation.price is not None and reservation.price.covers(usage) else None
+    lines = _lines(usage, price)
+    amount = None if price is None else _sum(lines)
     return replace(ending, lines=lines, amount_nanousd=amount, usage=usage, usage_source=usage.source)
 
 
@@ -184,7 +187,7 @@ def never_sent(reservation: Reservation) -> Settlement:
 
 def reference_cost(usage: Usage, price: Price | None) -> int | None:
     """What another model would have cost on the same counts, in nano-USD; None where its price is unknown."""
-    if price is None or not _is_plausible(usage):
+    if price is None or not _is_plausible(usage) or not price.covers(usage):
         return None
     return price_of(usage, price).nanousd
 
@@ -252,13 +255,12 @@ def _parts_of_prompt(usage: Usage) -> int:
 
 
 def _counts(usage: Usage) -> tuple[Line, ...]:
+    served = "batch_" if usage.batch else "priority_" if usage.priority else ""
     quantities = {
-        "batch_input" if usage.batch else "input": max(0, usage.prompt_tokens - _parts_of_prompt(usage)),
-        "cached_input": usage.cached_prompt_tokens,
+        f"{served}input": max(0, usage.prompt_tokens - _parts_of_prompt(usage)),
+        "priority_cached_input" if usage.priority else "cached_input": usage.cached_prompt_tokens,
         "cache_write": usage.cache_write_tokens,
-        "batch_output" if usage.batch else "output": max(
-            0, usage.completion_tokens - usage.reasoning_tokens - usage.audio_completion_tokens
-        ),
+        f"{served}output": max(0, usage.completion_tokens - usage.reasoning_tokens - usage.audio_completion_tokens),
         "reasoning": usage.reasoning_tokens,
         "audio_input": usage.audio_prompt_tokens,
         "audio_output": usage.audio_completion_tokens,

@@ -19,13 +19,14 @@ class CallBound:
 
     prompt_tokens : no tokenizer in use makes more tokens than UTF-8 bytes; a picture or a sound has no such bound.
     output_tokens : per choice, as the request says.
-    text_bytes : length of everything that becomes prompt.
+    text_bytes : length of everything that becomes prompt.   priority : it asks to be served ahead of others.
     """
 
     prompt_tokens: int | None
     output_tokens: int | None
     choices: int
     text_bytes: int
+    priority: bool = False
 
     def output_limit(self, model_limit: int | None) -> int | None:
         """The smaller one of what the request and what the model allow, per choice."""
@@ -49,6 +50,7 @@ def call_bound(body: Mapping[str, Any]) -> CallBound:
         output_tokens=max(outputs, default=None),
         choices=max(_count(body.get("n")) or 1, _count(body.get("best_of")) or 1),
         text_bytes=text_bytes,
+        priority=body.get("service_tier") == "priority",
     )
 
 

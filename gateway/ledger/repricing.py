@@ -83,7 +83,7 @@ def _correction(known: _Known, book: PriceBook, reason: str, result: Repriced) -
     result.looked_at += 1
     opened = known.reservation
     price = book.price(opened.model, datetime.fromtimestamp(opened.opened_us / 1_000_000, UTC))
-    if price is None:
+    if price is None or not price.covers(known.usage):
         result.unpriced += 1
         return None
     cost = price_of(known.usage, price)
@@ -206,5 +206,6 @@ def _usage(row: Row[Any], counted: Mapping[str, tuple[int, int]]) -> Usage:
         audio_completion_tokens=count("audio_output"),
         images=count("image"),
         batch=count("batch_input") > 0 or count("batch_output") > 0,
+        priority=any(count(f"priority_{meter}") > 0 for meter in ("input", "cached_input", "output")),
         source=row.usage_source,
     )

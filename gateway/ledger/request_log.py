@@ -120,7 +120,8 @@ class RequestLog:
         settlement = self._settle(attempt, reservation, body)
         self._settled.append((reservation, settlement))
         if settlement.amount_nanousd is None:
-            self._alarms.unknown_price(reservation.model, priced=reservation.price is not None)
+            unmeasured = reservation.price is not None and settlement.usage is None
+            self._alarms.unknown_price(reservation.model, priced=unmeasured)
         elif reservation.reserved_nanousd is not None and settlement.amount_nanousd > reservation.reserved_nanousd:
             self._alarms.over_reservation(
                 attempt.id, reservation.model, settlement.amount_nanousd, reservation.reserved_nanousd

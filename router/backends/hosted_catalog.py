@@ -28,6 +28,9 @@ _RATES: Mapping[Meter, str] = {
     "audio_output": "output_cost_per_audio_token",
     "batch_input": "input_cost_per_token_batches",
     "batch_output": "output_cost_per_token_batches",
+    "priority_input": "input_cost_per_token_priority",
+    "priority_cached_input": "cache_read_input_token_cost_priority",
+    "priority_output": "output_cost_per_token_priority",
 }
 _BAND = re.compile(r"^(?P<field>.+_cost_per_token|.+_token_cost)_above_(?P<thousands>\d+)k_tokens$")
 _MILLION = Decimal(1_000_000)

@@ -13,6 +13,7 @@ from router.errors import BackendNonsense
 from scorer.answer import Answer, Usage, UsageSource
 
 _AS_A_BATCH = ("flex", "batch")  # OpenAI's words; flex is served at the rates of a batch
+_PRIORITY = "priority"
 _log = logging.getLogger(__name__)
 
 
@@ -29,8 +30,9 @@ def read_reply(
     Usage that cannot be right is not passed on to the client either.
     """
     usage = read_usage(body.get("usage"), usage_source)
-    if usage is not None and body.get("service_tier") in _AS_A_BATCH:
-        usage = replace(usage, batch=True)
+    if usage is not None:
+        tier = body.get("service_tier")
+        usage = replace(usage, batch=tier in _AS_A_BATCH, priority=tier == _PRIORITY)
     told = {**body, "object": "chat.completion", "model": model}
     if usage is None:
         told.pop("usage", None)

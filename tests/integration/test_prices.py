@@ -13,7 +13,7 @@ from gateway.admin.prices_command import app
 from gateway.budgets.budget import Budget
 from gateway.budgets.store import BudgetStore
 from gateway.database import Database
-from gateway.ledger.tables import line_items, price_versions
+from gateway.ledger.tables import attempts, line_items, price_versions
 from gateway.ledger.verify import verify
 from gateway.tenancy.scope import Scope
 from router.backends.hosted_catalog import known_price
@@ -92,6 +92,36 @@ async def test_what_is_served_at_leisure_costs_what_a_batch_costs(tmp_path: Path
                 "batch_input",
                 "batch_output",
             }
+
+
+@pytest.mark.parametrize(("served", "cost"), [("priority", 10 * 4_000 + 2 * 40_000), ("default", USAGE_TODAY)])
+async def test_what_is_served_ahead_of_others_has_its_own_price(tmp_path: Path, served: str, cost: int) -> None:
+    ahead = LIST.replace("batch_output: 10", "batch_output: 10, priority_input: 4, priority_output: 40")
+    assert ahead != LIST
+    (tmp_path / "prices.yaml").write_text(ahead)
+    async with BadUpstream() as upstream:
+        upstream.will(answer("now", extra={"service_tier": served}))
+        async with serving(tmp_path, listed(upstream.base_url), OBSERVING, "prices: prices.yaml\n") as gateway:
+            await gateway.chat(service_tier="priority")
+            assert await settled(gateway) == [cost]
+
+
+@pytest.mark.parametrize("tier", ["priority", "flex"])
+async def test_a_price_that_does_not_say_how_it_was_served_is_unknown(tmp_path: Path, tier: str) -> None:
+    (tmp_path / "prices.yaml").write_text("models:\n  large: [{input: 2, output: 20}]\n")
+    async with BadUpstream() as upstream:
+        upstream.will(answer("served", extra={"service_tier": tier}))
+        async with serving(tmp_path, listed(upstream.base_url), OBSERVING, "prices: prices.yaml\n") as gateway:
+            await gateway.chat(service_tier=tier)
+            assert await settled(gateway) == [None]
+            assert "spillway_ledger_unknown_prices_total 1.0" in (await gateway.http.get("/metrics")).text
+            (row,) = await rows_of(gateway.database, attempts)
+            assert (row["reserved_nanousd"] is None) == (tier == "priority")
+        priced = "models:\n  large: [{input: 2, output: 20, batch_input: 1, batch_output: 10, priority_input: 4, "
+        (tmp_path / "prices.yaml").write_text(priced + "priority_output: 40}]\n")
+        done = await asyncio.to_thread(spillway, tmp_path, "prices", "reprice", "--from", "2026-01-01")
+        assert "1 corrected" in done.stdout
+        assert await _total(tmp_path) == (USAGE_TODAY * 2 if tier == "priority" else USAGE_TODAY // 2)
 
 
 async def test_prices_are_compared_taken_over_and_put_right_with_the_budgets(tmp_path: Path) -> None:
