@@ -80,7 +80,9 @@ async def told(database: Database, *, odd: bool = True) -> list[object]:
     for span in spans[:3]:
         said = (await read_savings(database, span)).as_json()
         saved += [said["saved_nanousd"], said["by_source"], said["not_compared"]]
-    page, _ = await Overview(database).costs("org0", Period.days(30, START + timedelta(days=DAYS)))
+    page = (
+        await Overview(database).costs(Span(tenant_id="org0"), Period.days(30, START + timedelta(days=DAYS)))
+    ).requests
     return [*rows, *saved, {group.slot: 0 for group in page}, sorted(str(group) for group in page)]
 
 
