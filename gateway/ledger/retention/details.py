@@ -1,4 +1,4 @@
-"""Details that have had their time go: tags, what verifiers said, what plans believed. Money stays.
+"""Details that have had their time go: tags, what verifiers, plans and reviewers said. Money stays.
 
 A row keeps everything else, and a link of the hash chain says what is left of it. Only what is as it was written is
 touched, so that no change of before is hidden by it. Sums by tag stay, in the rollups, which are brought up to date
@@ -19,6 +19,7 @@ from gateway.ledger.chain import digest_of, digests, inflate, key_of
 from gateway.ledger.group import Group, Scrub
 from gateway.ledger.retention.spans import made_from
 from gateway.ledger.retention.turn import Turn
+from gateway.ledger.reviews import reviews
 from gateway.ledger.rollups.tables import rollup_state
 from gateway.ledger.store import LedgerStore
 from gateway.ledger.tables import closings, links, requests, retention_state, settlements
@@ -60,6 +61,8 @@ class Details:
             # unless something older came in meanwhile: then it is looked at again
             unmoved = retention_state.c.details_from_us == since_us
             await connection.execute(update(retention_state).where(unmoved).values(details_from_us=until_us))
+            old = reviews.c.decision_id < made_from("dec", until_us), reviews.c.note != ""
+            await connection.execute(update(reviews).where(*old).values(note=""))
         self._turn.taken()
         faults.reach("details-noted")
         return dropped

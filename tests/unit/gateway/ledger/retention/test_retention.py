@@ -22,6 +22,7 @@ from gateway.ledger.overview import Overview, Period
 from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reports import Reports, Span
 from gateway.ledger.retention.retention import Ages, Retained, Retention
+from gateway.ledger.reviews import reviews
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.tables import attempt_rollups
 from gateway.ledger.savings import read_savings
@@ -88,6 +89,10 @@ async def told(database: Database, *, odd: bool = True) -> list[object]:
 
 async def test_details_go_first_and_money_by_whole_months(either: Database) -> None:
     before = await told(either)
+    async with either.write() as connection:
+        said = {"reviewer": "operator", "tenant_id": "org0", "label": 1.0, "note": "well said", "reviewed_us": 1}
+        listed = [row["decision_id"] for row in await rows_of(either, requests)]
+        await connection.execute(insert(reviews), said | {"decision_id": listed[0]})
     planned = await retained(either, dry_run=True)
     done = await retained(either)
     assert done.money_before == planned.money_before == 202611
@@ -100,6 +105,7 @@ async def test_details_go_first_and_money_by_whole_months(either: Database) -> N
     for table in BY_MONTH[:-1]:
         assert {row["month"] for row in await rows_of(either, table)} <= {202611}
     tags = {row["tags"] for row in await rows_of(either, requests)}
+    assert [(row["label"], row["note"]) for row in await rows_of(either, reviews)] == [(1.0, "")]
     assert tags == {"{}"}  # the rest of what is there is older than 70 days too
     assert [hour async for hour in Rollups(either).check()] == []
     assert await told(either) == before
