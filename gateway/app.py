@@ -28,6 +28,7 @@ from gateway.errors import InvalidRequest, MethodNotAllowed, NotFound, RequestEr
 from gateway.experts.keeper import ProbeKeeper
 from gateway.experts.prober import Prober
 from gateway.experts.store import ProbeStore
+from gateway.experts.watch import LoadWatch
 from gateway.idempotency.once import Once, OnceRules
 from gateway.idempotency.store import OnceStore
 from gateway.ledger.idle import IdleBooks
@@ -165,6 +166,7 @@ class Gateway:
             probes = ProbeStore(database)
             keeper = ProbeKeeper(probes, Prober(probes, ledger), lambda: self._serving.offer, self._lacking)
             await stack.enter_async_context(keeper.running())
+            await stack.enter_async_context(LoadWatch(lambda: self._serving.offer).running())
             once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
             completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
             await stack.enter_async_context(self._serving.opened(completions))

@@ -36,6 +36,7 @@ class RuntimeMetrics(Collector):
                 breaker.add_metric((model, one.name), _STATES[one.breaker.state])
                 running.add_metric((model, one.name), one.running)
         yield from (breaker, running, waiting)
+        yield from self._engines()
         yield GaugeMetricFamily(
             "spillway_requests_waiting", "Requests that wait to be served", value=self._door.waiting
         )
@@ -47,6 +48,25 @@ class RuntimeMetrics(Collector):
         if _FILES.is_dir():
             files = sum(1 for _ in _FILES.iterdir())
             yield GaugeMetricFamily("spillway_open_files", "Open files and sockets", value=files)
+
+    def _engines(self) -> Iterable[Metric]:
+        """Of engines that tell their load."""
+        labels = ("model", "deployment")
+        running = GaugeMetricFamily("spillway_engine_requests_running", "By the engine's own account", labels=labels)
+        waiting = GaugeMetricFamily("spillway_engine_requests_waiting", "By the engine's own account", labels=labels)
+        kv_use = GaugeMetricFamily("spillway_engine_kv_use_ratio", "Of its memory for keys and values", labels=labels)
+        said = "Times that a tier was passed by, its engines having requests waiting"
+        skipped = CounterMetricFamily("spillway_tier_passed_by", said, labels=("model",))
+        for model, pool in self._pools().items():
+            skipped.add_metric((model,), pool.skipped)
+            for one in pool.deployments:
+                load = one.fresh_load
+                if load is not None:
+                    running.add_metric((model, one.name), load.running)
+                    waiting.add_metric((model, one.name), load.waiting)
+                    if load.kv_use is not None:
+                        kv_use.add_metric((model, one.name), load.kv_use)
+        yield from (running, waiting, kv_use, skipped)
 
 
 def _tasks() -> int:

@@ -175,12 +175,22 @@ class _Run:
         for place, stage in enumerate(stages) if self.strategy.plan is None else self._planned():
             if self.abstained:
                 break
+            if stage.threshold is not None and self._passes_by(stage.model):
+                continue
             yield place, stage
         unverified = not self.settled and any(attempt.failed_verification for attempt in self.attempts)
         if (self.abstained or unverified) and self._of_safe_model() is None:
             models = [stage.model for stage in stages]
             safe = self.strategy.safe_model
             yield models.index(safe) if safe in models else len(models), Stage(model=safe)
+
+    def _passes_by(self, model: str) -> bool:
+        """Whether a model's engines have requests waiting, so that another one had better be asked."""
+        pool = self.pools.get(model)
+        if pool is None or not pool.is_saturated:
+            return False
+        pool.skipped += 1
+        return True
 
     def _planned(self) -> Iterator[tuple[int, Stage]]:
         """Whom the plan asks, until it stops or nobody can be asked. A model that failed is not asked again."""
@@ -189,7 +199,8 @@ class _Run:
         if plan is None or scorer is None or not isinstance(scorer, Believer):
             self.abstention = "no_scorer"
             return
-        course = self.course = Course(plan=plan, query=self.query, believer=scorer, able=set(models))
+        able = {model for model in models if not self._passes_by(model)} or set(models)
+        course = self.course = Course(plan=plan, query=self.query, believer=scorer, able=able)
         chosen = self._decide()
         while chosen is not None:
             yield models.index(chosen), Stage(model=chosen)

@@ -1,7 +1,7 @@
 """A self-hosted engine's server, as far as its protocol goes: honest, or silently leaving out what it was asked for."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tests.upstream import Behaviour, Exchange
@@ -17,9 +17,17 @@ METRICS = {
 
 
 def expert(
-    *, drops: Collection[str] = (), refuses: Collection[str] = (), engine: str = "vllm", context_tokens: int = 32_768
+    *,
+    drops: Collection[str] = (),
+    refuses: Collection[str] = (),
+    engine: str = "vllm",
+    context_tokens: int = 32_768,
+    load: Callable[[], tuple[int, int]] = lambda: (1, 0),
 ) -> Behaviour:
-    """drops : abilities that it silently does without.   refuses : those that it answers 400 to."""
+    """drops : abilities that it silently does without.   refuses : those that it answers 400 to.
+
+    load : requests running and waiting, as vLLM tells them.
+    """
 
     async def behave(exchange: Exchange) -> None:
         path = exchange.asked.path
@@ -30,7 +38,11 @@ def expert(
             model |= {"max_model_len": context_tokens} if engine in ("vllm", "sglang") else {}
             await _told(exchange, {"object": "list", "data": [model]})
         elif path.endswith("/metrics") and engine in METRICS and "metrics" not in drops:
-            await exchange.whole(200, METRICS[engine], {"content-type": "text/plain"})
+            told = METRICS[engine]
+            if engine == "vllm":
+                running, waiting = load()
+                told = b"vllm:num_requests_running %d\nvllm:num_requests_waiting %d\n" % (running, waiting)
+            await exchange.whole(200, told, {"content-type": "text/plain"})
         elif path.endswith("/tokenize") and "tokenize" not in drops:
             await _told(exchange, {"tokens": [1, 2, 3], "count": 3})
         elif path.endswith("/props") and engine == "llama.cpp":

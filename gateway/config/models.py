@@ -150,6 +150,8 @@ def _rules(model: ModelSettings) -> PoolRules:
     retries, breaker = model.retries, model.breaker
     return PoolRules(
         most_at_once=model.max_concurrency,
+        most_waiting=model.load.most_waiting,
+        most_kv_use=model.load.most_kv_use,
         queue=model.queue.most,
         patience_s=model.queue.patience_s,
         hedge_after_s=model.hedge_after_s,

@@ -16,6 +16,7 @@ from gateway.config.section import HttpUrl, Seconds, Section
 from gateway.config.upstreams import (
     BreakerSettings,
     DeploymentSettings,
+    LoadSettings,
     QueueSettings,
     RetrySettings,
     TimeoutSettings,
@@ -178,6 +179,7 @@ class ModelSettings(Section):
     deployments: tuple[DeploymentSettings, ...] = ()  # default: one, as the model itself says
     max_concurrency: int | None = Field(default=None, ge=1)  # calls at once in each deployment
     queue: QueueSettings = QueueSettings()
+    load: LoadSettings = LoadSettings()
     hedge_after_s: Seconds | None = Field(default=None, gt=0)  # asks a second time; both calls may be billed
     fallbacks: tuple[str, ...] = ()  # models to be asked where this one, as the last, cannot answer
     context_tokens: int | None = Field(default=None, ge=1)

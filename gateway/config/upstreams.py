@@ -39,6 +39,14 @@ class BreakerSettings(Section):
     pause_s: Seconds = Field(default=10.0, gt=0)
 
 
+class LoadSettings(Section):
+    """When a self-hosted engine, by its own metrics, takes no more for now."""
+
+    every_s: Seconds = Field(default=1.0, ge=0.25, le=10)  # looked at so often
+    most_waiting: int = Field(default=0, ge=0)  # requests in the engine's own queue, whoever sent them
+    most_kv_use: Share = 0.95  # of its memory for keys and values
+
+
 class QueueSettings(Section):
     """Where those wait for whom ``max_concurrency`` leaves no room; those whom it holds no more are turned away."""
 

@@ -2,6 +2,7 @@
 
 The least busy one takes the next call. One whose breaker is open, or that asked to be left alone for a while, takes
 none. Where all that could are full, a call waits its turn in a bounded queue; where that is full, it is turned away.
+Where an engine tells its load, its own queue counts too: others may be sending to it.
 Knows counts, turns and endings. Makes no call itself.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 from router.backends.backend import Backend
 from router.backends.breaker import Breaker, BreakerRules
+from router.backends.load import Load
 from router.backends.retries import Retries, RetryRules
 from router.errors import (
     BackendBusy,
@@ -26,6 +28,7 @@ from router.errors import (
 
 _IN_A_HURRY_S = 10.0  # a call given less than this may time out without that speaking against the deployment
 _LONGEST_REST_S = 60.0
+_LOAD_LASTS_S = 10.0
 _SPEAKS_OF_THE_REQUEST = (BackendRefused, NotRecorded)
 
 
@@ -35,6 +38,8 @@ class PoolRules:
 
     most_at_once : calls under way in each deployment; None: no limit.
     queue, patience_s : how many calls may wait for their turn, and each for how long.
+    most_waiting, most_kv_use : a deployment whose engine has more requests waiting, or as much of its memory for keys
+        and values in use, takes no call until it has less.
     hedge_after_s : an answer that has not begun by then is asked for a second time, and both calls may be billed.
     """
 
@@ -42,13 +47,18 @@ class PoolRules:
     queue: int = 100
     patience_s: float = 10.0
     hedge_after_s: float | None = None
+    most_waiting: int = 0
+    most_kv_use: float = 0.95
     retries: RetryRules = field(default_factory=RetryRules)
     breaker: BreakerRules = field(default_factory=BreakerRules)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Deployment:
-    """One place where a model runs. timeout_s : what a call there is given at most."""
+    """One place where a model runs. timeout_s : what a call there is given at most.
+
+    load : by its engine's own account, None where it gives none.   taken_since : calls sent there since then.
+    """
 
     name: str
     backend: Backend
@@ -57,6 +67,20 @@ class Deployment:
     running: int = 0
     last_taken: int = 0
     rests_until: float = 0.0
+    load: Load | None = None
+    taken_since: int = 0
+
+    @property
+    def busy(self) -> int:
+        """How many requests it has to do with."""
+        load = self.fresh_load
+        return self.running if load is None else max(self.running, load.running + load.waiting + self.taken_since)
+
+    @property
+    def fresh_load(self) -> Load | None:
+        """Its load, unless that was looked at too long ago to say anything of now."""
+        load = self.load
+        return load if load is not None and time.monotonic() - load.at < _LOAD_LASTS_S else None
 
     @property
     def rests_s(self) -> float:
@@ -119,6 +143,7 @@ class Pool:
         self.retries = Retries(self.rules.retries)
         self._queue: list[_Waiting] = []
         self._taken = 0
+        self.skipped = 0  # times that a tier was passed by since its engines had requests waiting
 
     @classmethod
     def of(cls, *backends: Backend, rules: PoolRules | None = None) -> "Pool":
@@ -134,6 +159,17 @@ class Pool:
     def waiting(self) -> int:
         """Calls in the queue."""
         return len(self._queue)
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether every deployment that may be called has, by its engine's own account, more to do than it should."""
+        able = [one for one in self.deployments if one.admits]
+        return bool(able) and all(map(self._is_saturated, able))
+
+    def measured(self, deployment: Deployment, load: Load | None) -> None:
+        """Take in how loaded a deployment's engine is; whoever waited for it to have less to do may have a turn now."""
+        deployment.load, deployment.taken_since = load, 0
+        self._serve_queue()
 
     def has_other(self, avoid: Collection[str]) -> bool:
         """Whether a deployment not named in ``avoid`` can take a call now."""
@@ -186,14 +222,22 @@ class Pool:
         able = [one for one in self.deployments if one.admits and not self._is_full(one)]
         if not able:
             return None
-        chosen = min(able, key=lambda one: (one.name in avoid, one.name != prefer, one.running, one.last_taken))
+        chosen = min(able, key=lambda one: (one.name in avoid, one.name != prefer, one.busy, one.last_taken))
         self._taken += 1
         chosen.last_taken = self._taken
         chosen.running += 1
+        chosen.taken_since += 1
         return Turn(pool=self, deployment=chosen, ticket=chosen.breaker.enter())
 
     def _is_full(self, deployment: Deployment) -> bool:
-        return self.rules.most_at_once is not None and deployment.running >= self.rules.most_at_once
+        full = self.rules.most_at_once is not None and deployment.running >= self.rules.most_at_once
+        return full or self._is_saturated(deployment)
+
+    def _is_saturated(self, deployment: Deployment) -> bool:
+        load = deployment.fresh_load
+        if load is None:
+            return False
+        return load.waiting > self.rules.most_waiting or (load.kv_use or 0.0) >= self.rules.most_kv_use
 
     def _preferred(self, affinity: str | None) -> str | None:
         """By rendezvous: a deployment that comes or goes moves no call but its own."""
@@ -204,6 +248,9 @@ class Pool:
 
     def _left(self, deployment: Deployment) -> None:
         deployment.running -= 1
+        self._serve_queue()
+
+    def _serve_queue(self) -> None:
         while self._queue:
             first = self._queue[0]
             turn = None if first.turn.done() else self._pick(first.avoid, first.prefer)

@@ -136,3 +136,27 @@ def test_who_is_probed_unasked(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "spillway.yaml", env={})
     assert [model.name for model in settings.models if is_probed(model)] == ["asked", "own"]
     assert [len(list(sites_of(settings, model))) for model in settings.models] == [1, 1, 1, 1]
+
+
+async def test_an_engine_that_others_keep_busy_is_passed_by(tmp_path: Path) -> None:
+    busy = {"waiting": 0}
+    async with BadUpstream() as small, BadUpstream() as large:
+        small.will(expert(load=lambda: (4, busy["waiting"])))
+        large.will(expert())
+        watched = ", probe: true, load: {every_s: 0.25, most_waiting: 1}"
+        models = "models:\n" + pool("small", small.base_url, watched) + pool("large", large.base_url)
+        async with serving(tmp_path, models, CASCADE, threshold=0.1) as gateway:
+
+            async def answers(model: str) -> None:
+                async with asyncio.timeout(20):
+                    while (await gateway.chat("auto", max_tokens=8)).headers["x-spillway-model"] != model:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
+            await answers("small")
+            busy["waiting"] = 2
+            await answers("large")
+            metrics = (await gateway.http.get("/metrics")).text
+            assert 'spillway_engine_requests_waiting{deployment="1",model="small"} 2.0' in metrics
+            assert 'spillway_tier_passed_by_total{model="small"} 1.0' in metrics
+            busy["waiting"] = 0
+            await answers("small")

@@ -1,7 +1,7 @@
 """Scripted models, scorers and logs for tests of cascades: what happens is known before and recorded after."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,10 +159,11 @@ async def run(
     timeout_s: float | None = None,
     unlike_rate: float = 0.01,
     fallbacks: Sequence[str] = (),
+    pools: Mapping[str, Pool] | None = None,
     **body: Any,
 ) -> Ran:
     log = log or Log()
-    cascade = cascade_of(*models)
+    cascade = cascade_of(*models) if pools is None else Cascade(pools)
     call = Call(request_id="dec_1", body={"messages": list(QUERY.messages), **body}, timeout_s=timeout_s)
     running = cascade.run(QUERY, call, plan, scorer, log, live=live, fallbacks=fallbacks, unlike_rate=unlike_rate)
     async with aclosing(running) as results:
