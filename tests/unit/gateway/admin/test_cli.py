@@ -51,6 +51,39 @@ def test_from_an_organisation_to_a_key_and_back(folder: Path) -> None:
     assert closed["acme"] is not None
 
 
+def test_budgets_are_set_changed_listed_and_removed(folder: Path) -> None:
+    run(folder, "orgs", "create", "acme")
+    budget = run(
+        folder, "budgets", "set", "org", "acme", "0.000000001", "--period", "daily", "--alert", "80"
+    ).stdout.strip()
+    soft = run(folder, "budgets", "set", "org", "acme", "5", "--soft", "--paced").stdout.strip()
+    assert run(folder, "budgets", "set", "org", "acme", "2.5", "--period", "daily").stdout.strip() == budget
+    found = {row["id"]: row for row in json.loads(run(folder, "budgets", "list", "--json").stdout)}
+    assert set(found) == {budget, soft}
+    assert (found[budget]["kind"], found[budget]["limit_usd"], found[budget]["left_usd"]) == ("hard", "2.5", "2.5")
+    assert found[budget]["alert_percents"] == [50, 80, 100]
+    assert (found[soft]["kind"], found[soft]["period"], found[soft]["paced"]) == ("soft", "monthly", True)
+    assert "acme" in run(folder, "budgets", "list").stdout
+    assert run(folder, "budgets", "alerts").stdout == "No threshold was reached.\n"
+    assert "binds nobody any more" in run(folder, "budgets", "remove", budget).stdout
+    assert [row["id"] for row in json.loads(run(folder, "budgets", "list", "--json").stdout)] == [soft]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("org", "acme", "1.0000000001"), "nine decimals"),
+        (("org", "acme", "much"), "USD"),
+        (("org", "nowhere", "1"), "nowhere"),
+        (("org", "default", "1", "--alert", "0"), "alert"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused_by_name(folder: Path, words: tuple[str, ...], said: str) -> None:
+    run(folder, "orgs", "create", "acme")
+    with pytest.raises(GatewayError, match=said):
+        run(folder, "budgets", "set", *words)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -4,6 +4,9 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,20 +15,25 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from gateway.database import Database
-from gateway.ledger.billing import Correction, Line, Reservation, Settlement, at_bound, never_sent
+from gateway.ledger.billing import Correction, Line, Reservation, Settlement, at_bound, never_sent, settle
 from gateway.ledger.group import Group
 from gateway.ledger.liveness import Identity
+from gateway.ledger.repricing import reprice
 from gateway.ledger.reservations import Reservations
 from gateway.ledger.store import LedgerStore
 from gateway.ledger.tables import attempts, corrections, entries, line_items, settlements
 from gateway.ledger.verify import verify
 from router.ids import new_id
+from router.pricing import Price, PriceBook, price_of
+from scorer.answer import Usage
 from tests.crashing import Counter, counted, prepare
 from tests.databases import rows_of
-from tests.ledgers import a_record
+from tests.ledgers import a_record, an_attempt
 
 T = TypeVar("T")
 AMOUNTS = st.one_of(st.none(), st.integers(0, 10**15))
+TOKENS = st.tuples(st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 5000))
+RATES = st.decimals(0, 100, places=6)
 
 
 class Books(RuleBasedStateMachine):
@@ -48,6 +56,7 @@ class Books(RuleBasedStateMachine):
         self.reserved: dict[str, int] = {}  # of open attempts
         self.cost: dict[str, int | None] = {}  # of settled ones
         self.corrected: dict[str, int] = {}
+        self.counted: dict[str, Usage] = {}  # of settled ones, as far as it is known
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -85,6 +94,27 @@ class Books(RuleBasedStateMachine):
         )
         ending = Settlement(reservation=reservation, state="accepted", amount_nanousd=amount, lines=lines)
         return self._end(reservation, ending, repeat)
+
+    @rule(target=ended, reservation=consumes(opened), tokens=TOKENS, rate=st.one_of(st.none(), RATES))
+    def count(self, reservation: Reservation, tokens: tuple[int, int, int], rate: Decimal | None) -> Reservation:
+        usage = Usage(prompt_tokens=tokens[0] + tokens[1], cached_prompt_tokens=tokens[0], completion_tokens=tokens[2])
+        price = None if rate is None else _price(rate)
+        attempt = an_attempt(id=reservation.attempt_id, model="m", usage=usage)
+        self.counted[reservation.attempt_id] = usage
+        return self._end(reservation, settle(attempt, replace(reservation, price=price)), False)
+
+    @rule(rate=RATES, again=st.booleans())
+    def reprice(self, rate: Decimal, again: bool) -> None:
+        book = PriceBook([_price(rate)])
+        beginning = datetime(2020, 1, 1, tzinfo=UTC)
+        self.run(reprice(self.database, self.stores[1], book, beginning, reason="the list was wrong"))
+        if again:
+            done = self.run(reprice(self.database, self.stores[0], book, beginning, reason="the list was wrong"))
+            assert done.corrected == 0
+        for attempt_id, usage in self.counted.items():
+            self.cost[attempt_id] = price_of(usage, _price(rate)).nanousd
+        for row in self.run(rows_of(self.database, corrections)):
+            self.corrected[row["attempt_id"]] = max(row["seq"], self.corrected.get(row["attempt_id"], 0))
 
     @rule(target=ended, reservation=consumes(opened), repeat=st.booleans())
     def cancel(self, reservation: Reservation, repeat: bool) -> Reservation:
@@ -159,6 +189,10 @@ class Books(RuleBasedStateMachine):
         self.run(self.database.dispose())
         self.loop.close()
         self.folder.cleanup()
+
+
+def _price(rate: Decimal) -> Price:
+    return Price(model="m", rates={"input": rate, "cached_input": rate / 2, "output": rate * 4})
 
 
 def _split(amount: int | None, parts: int) -> list[int | None]:
