@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from gateway.config.check import load_settings
@@ -97,8 +97,7 @@ def test_the_good_one_is_good(folder: Path) -> None:
     assert isinstance(outcome(path), Settings)
 
 
-@cases(300)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cases(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes)
 def test_a_changed_configuration_is_read_or_refused(
     folder: Path, changes: list[tuple[tuple[Any, ...], str, Any]]
