@@ -90,7 +90,7 @@ def met(
     home: str, away: str, scorer: Scorer, strategy: Strategy, queries: Sequence[LoggedQuery], prices: PriceBook
 ) -> str:
     """Quality, its difference to the safe model's with its 95 % interval, and cost, with and without abstaining."""
-    table = ScoreTable.build(queries, scorer, prices, only_scored=False)
+    table = ScoreTable.build(queries, scorer, prices)
     safe = table.models.index(strategy.safe_model)
     unlike, played = scorer.doubts_log(queries), carry_out(table, strategy)
     quality, cost = table.quality[:, safe], table.cost_nanousd[:, safe].astype(np.float64)
