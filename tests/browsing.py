@@ -25,8 +25,7 @@ from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.routes.dashboard import dashboard_router
 from tests.dashboard_seed import NOW
-
-TOKEN = "the-operators-token-of-these-tests"
+from tests.dashboard_visit import TOKEN
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),

@@ -3,20 +3,16 @@
 Knows sizes and what pygal calls things. Knows no page. Drawing is milliseconds of pure computation: draw in a thread.
 """
 
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
-import pygal
 from markupsafe import Markup
 
 from gateway.dashboard import numbers
+from gateway.dashboard.drawing import pygal
 from gateway.dashboard.panel import Chart, Kind, Series, shown
-
-# pygal leaves a finder of its plugins behind, of a kind that Python warns of whenever something cannot be imported
-sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 Size = Literal["wide", "narrow"]
 _SIZES: dict[Size, tuple[int, int]] = {"wide": (1080, 290), "narrow": (480, 270)}
@@ -41,6 +37,11 @@ def drawn(chart: Chart, *, wide: bool) -> Markup | None:
         return None
     sizes: Sequence[Size] = ("wide", "narrow") if wide else ("narrow",)
     return Markup("").join(_drawn(chart, size) for size in sizes)
+
+
+def forget_drawings() -> None:
+    """Draw everything anew from now on."""
+    _drawn.cache_clear()
 
 
 @lru_cache(maxsize=512)

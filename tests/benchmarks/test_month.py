@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import func, select, text
 
+from gateway.dashboard.charts import forget_drawings
 from gateway.database import Database
 from gateway.ledger.newest import read_newest
 from gateway.ledger.overview import Overview, Period
@@ -26,6 +28,7 @@ from gateway.ledger.savings import read_savings
 from gateway.ledger.tables import entries, requests, settlements
 from scorer.answer import Usage
 from tests.benchmarks.traffic import DAYS, START, load
+from tests.dashboard_visit import PAGES, TOKEN, visitor
 from tests.databases import ENGINES, Engine, fresh_database, kept_url
 from tests.ledgers import a_ledger, an_attempt, run_request
 
@@ -118,12 +121,23 @@ async def _waits(database: Database) -> dict[str, list[float]]:
     for by in ("model", "day", "hour", "provider", "org", "team", "key", "policy", "kind", "tag:feature"):
         asked[f"spend by {by}"] = lambda by=by: reports.spend(by, whole)  # type: ignore[misc] # bound at once
     waits: dict[str, list[float]] = {}
-    for name, ask in asked.items():
-        for _ in range(20):
-            began = time.monotonic()
-            await ask()
-            waits.setdefault(name, []).append(time.monotonic() - began)
+    async with visitor(database, now=NOW) as client:
+        await client.post("/dashboard/login", data={"key": TOKEN})
+        for page in PAGES:
+            for who in ("", "?org=org0"):  # the operator sees everything
+                asked[f"page /dashboard{page}{who}"] = lambda page=page, who=who: _first_view(client, page + who)  # type: ignore[misc] # bound at once
+        for name, ask in asked.items():
+            for _ in range(20):
+                began = time.monotonic()
+                await ask()
+                waits.setdefault(name, []).append(time.monotonic() - began)
     return waits
+
+
+async def _first_view(client: httpx.AsyncClient, page: str) -> None:
+    """No picture of it was drawn before."""
+    forget_drawings()
+    assert (await client.get(f"/dashboard{page}")).status_code == 200
 
 
 async def _answers(database: Database) -> list[object]:

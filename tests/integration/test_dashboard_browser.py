@@ -16,8 +16,9 @@ from gateway.dashboard.report_command import as_pdf, found_browser
 from gateway.dashboard.report_page import read_report
 from gateway.keys import KeyRules, KeyStore
 from router.strategy import Strategy
-from tests.browsing import SCHEMES, TOKEN, WIDTHS, Scheme, chromium, dashboard_over, looks_right, page_in, sign_in
+from tests.browsing import SCHEMES, WIDTHS, Scheme, chromium, dashboard_over, looks_right, page_in, sign_in
 from tests.dashboard_seed import NOW, Call, Ledger
+from tests.dashboard_visit import TOKEN
 from tests.databases import fresh_database
 from tests.furnished import furnish, label
 from tests.gateway_server import CASCADE, models, serving

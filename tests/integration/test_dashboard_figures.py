@@ -14,39 +14,24 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
 from sqlalchemy import event, insert, text
 
 from gateway.dashboard.facts import Facts
-from gateway.dashboard.session import Sessions
 from gateway.database import Database
 from gateway.keys import KeyRules, KeyStore
 from gateway.ledger.rollups.fold import Rollups
 from gateway.ledger.rollups.sources import HOUR_US
-from gateway.routes.dashboard import dashboard_router
 from gateway.tenancy.tables import virtual_keys
-from tests.browsing import TOKEN
 from tests.dashboard_seed import NOW, Call, Ledger, reference_for
+from tests.dashboard_visit import PAGES, TOKEN, visitor
 from tests.databases import ENGINES, fresh_database
-from tests.furnished import FACTS, LONG, furnish, furnished_month, label
+from tests.furnished import LONG, furnish, furnished_month, label
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MOST_STATEMENTS = 12  # of a page, the session's included
-PAGES = ("", "/performance", "/breakdown", "/strategy", "/quality", "/budgets", "/pools", "/decisions", "/review")
 SINCE = int((NOW - timedelta(days=29)).replace(hour=0, minute=0, second=0).timestamp()) * 1_000_000
 EACH = "FROM attempts a JOIN settlements s ON s.attempt_id = a.attempt_id WHERE a.tenant_id = 'default'"
-
-
-def visitor(database: Database, facts: Facts = FACTS) -> httpx.AsyncClient:
-    app = FastAPI()
-    sessions = Sessions(lambda: database.installation_secret("dashboard"))
-    app.include_router(
-        dashboard_router(
-            database, KeyStore(database), sessions, lambda: facts, operator=lambda: TOKEN, clock=lambda: NOW
-        )
-    )
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
