@@ -18,7 +18,7 @@ from gateway.ledger.rollups.sources import uncompiled
 from gateway.ledger.rollups.statements import told_as
 from gateway.ledger.tables import attempts, closings, requests, settlements
 
-AMONG = 3000
+AMONG = 2000
 """Requests that are looked at. Filters other than by organisation and time choose among these."""
 
 _SLACK_MS = 600_000  # an identifier is made before its row, by a clock that may have been set since
@@ -44,6 +44,7 @@ _OF_CLOSING = (
 )
 _OF_ATTEMPT = ("attempt_id", "kind", "cause", "stage", "model")
 _OF_SETTLEMENT = ("state", "score", "threshold", "latency_s", "first_token_s", "amount_nanousd", "error_kind")
+_NAMED, _CALLED = (*_OF_REQUEST, *_OF_CLOSING), (*_OF_ATTEMPT, *_OF_SETTLEMENT)  # as the statement has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,10 +182,10 @@ def _has(tags: str, tag: tuple[str, str]) -> bool:
 
 def _seen(rows: Sequence[Row[Any]]) -> Seen:
     first = rows[0]
-    named = {name: getattr(first, name) for name in (*_OF_REQUEST, *_OF_CLOSING) if name not in ("created_us", "tags")}
+    named = dict(zip(_NAMED, first, strict=False))
+    created = datetime.fromtimestamp(named.pop("created_us") / 1_000_000, UTC)
+    del named["tags"]
     calls = [
-        SeenCall(**{name: getattr(row, name) for name in (*_OF_ATTEMPT, *_OF_SETTLEMENT)})
-        for row in rows
-        if row.attempt_id is not None
+        SeenCall(**dict(zip(_CALLED, row[len(_NAMED) :], strict=True))) for row in rows if row[len(_NAMED)] is not None
     ]
-    return Seen(created=datetime.fromtimestamp(first.created_us / 1_000_000, UTC), steps=tuple(calls), **named)
+    return Seen(created=created, steps=tuple(calls), **named)
