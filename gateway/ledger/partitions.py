@@ -59,19 +59,23 @@ async def make_partitions(database: Database, months: Sequence[int]) -> list[str
     """Make those partitions of the months that are not there yet and return their names.
 
     A month that has rows in the default partition already stays there: said by a DatabaseError, after all the others
-    were made.
+    were made; so is one that somebody who reads for long is in the way of, by a DatabaseUnavailable.
     """
     if database.is_sqlite:
         return []
-    made, failed = [], []
+    made, failed, waiting = [], [], []
     for table, month in await _missing(database, BY_MONTH, months):
         try:
             async with database.write() as connection:
                 await _make(connection, table.name, month)
+        except DatabaseUnavailable as error:
+            waiting.append(f"{partition_name(table.name, month)}: {error}")
         except DatabaseError as error:
             failed.append(f"{partition_name(table.name, month)}: {error}")
         else:
             made.append(partition_name(table.name, month))
+    if waiting:
+        raise DatabaseUnavailable("; ".join(waiting))
     if failed:
         raise DatabaseError("; ".join(failed))
     return made

@@ -2,7 +2,7 @@
 
 Balances are debits minus credits, so that all accounts together stand at zero. A tenant's balance is what it spent and
 what is reserved for it, ``reserved`` minus what is reserved, ``provider`` minus what is owed. What the gateway calls on
-its own behalf (shadow answers, judges, verifiers, embeddings) is ``overhead`` instead of the tenant's.
+its own behalf (shadow answers, judges, verifiers, embeddings, probes) is ``overhead`` instead of the tenant's.
 Knows accounts and directions. Knows no table.
 """
 
@@ -15,7 +15,7 @@ from gateway.ledger.billing import Correction, Reservation, Settlement
 Account = Literal["tenant", "reserved", "provider", "overhead", "gpu_idle"]
 Event = Literal["reserve", "release", "charge", "correct", "reprice", "allocate"]
 
-_ON_OWN_BEHALF = frozenset({"shadow", "judge", "verifier", "embedding"})
+_ON_OWN_BEHALF = frozenset({"shadow", "judge", "verifier", "embedding", "probe"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

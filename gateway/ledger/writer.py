@@ -389,6 +389,9 @@ class LedgerWriter:
         if month != self._partitioned:
             try:
                 await make_partitions(self._database, months_from(month, 1 + MONTHS_AHEAD))
+            except DatabaseUnavailable as error:  # somebody reads for long: again with the next sign of life
+                self._alarms.partitions(str(error))
+                return
             except DatabaseError as error:  # rows go to the default partition meanwhile
                 self._alarms.partitions(str(error))
             self._partitioned = month

@@ -1,6 +1,7 @@
 """The ledger on both engines: its totals are the sums of recomputed costs, to the nano-dollar, for everybody's view."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,13 +12,14 @@ from typing import Any, get_args
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select, text
 
 from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import explain
 from gateway.ledger.newest import read_newest
 from gateway.ledger.reports import Heading, Reports, Span
-from gateway.ledger.tables import attempts, line_items, settlements
+from gateway.ledger.tables import attempts, corrections, line_items, settlements
 from gateway.ledger.writer import LedgerWriter
 from router.errors import BackendRefused, BackendTimeout
 from router.outcome import Attempt
@@ -228,3 +230,19 @@ async def test_the_overview_agrees(database: Database) -> None:
     latest = await read_newest(database, Span(tenant_id="acme"), limit=2)
     assert [decision.decision_id for decision in latest] == [record.decision_id for record in reversed(records[1:])]
     assert {decision.spent_nanousd for decision in latest} == {SMALL_COST}
+
+
+async def test_whoever_reads_for_long_keeps_no_process_from_starting(tmp_path: Path) -> None:
+    async with fresh_database("postgresql", tmp_path) as database:
+        async with database.read() as connection:
+            await connection.execute(select(func.count()).select_from(corrections))  # its lock is held until the end
+            async with a_ledger(database) as ledger:
+                await run_request(ledger, an_attempt())
+        made = [name for name in await partitions(database) if re.fullmatch(r"attempts_y\d{4}m\d\d", name)]
+        assert len(made) == 4
+        assert not [name for name in await partitions(database) if name.startswith("corrections_y")]
+
+
+async def partitions(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return list((await connection.execute(text("SELECT inhrelid::regclass::text FROM pg_inherits"))).scalars())
