@@ -389,12 +389,11 @@ class LedgerWriter:
         if month != self._partitioned:
             try:
                 await make_partitions(self._database, months_from(month, 1 + MONTHS_AHEAD))
-            except DatabaseUnavailable as error:  # somebody reads for long: again with the next sign of life
+                self._partitioned = month
+            except (DatabaseError, DatabaseUnavailable) as error:  # rows go to the default partition meanwhile
                 self._alarms.partitions(str(error))
-                return
-            except DatabaseError as error:  # rows go to the default partition meanwhile
-                self._alarms.partitions(str(error))
-            self._partitioned = month
+                # somebody who reads for long is gone with the next sign of life; what is refused stays so
+                self._partitioned = month if isinstance(error, DatabaseError) else 0
 
 
 def _now_us() -> int:
