@@ -51,7 +51,7 @@ from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.runtime_metrics import RuntimeMetrics
 from gateway.serving import Serving
-from gateway.telemetry import Telemetry
+from gateway.telemetry.metrics import Telemetry
 from gateway.tenants import Tenants
 from router.cascade import AnswerScorer, Cascade
 from router.draining import Drainage

@@ -29,7 +29,7 @@ from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
 from gateway.policies import Choice, PolicyBook
 from gateway.request_record import as_altered, record_of
-from gateway.telemetry import Telemetry
+from gateway.telemetry.metrics import Telemetry
 from gateway.upstream_errors import refusal
 from gateway.wishes import CacheWish
 from router.backends.backend import Call, Chunk
@@ -234,6 +234,9 @@ class Completions:
         if outcome is not None and outcome.abstention is not None:
             self._telemetry.abstained(choice.policy, outcome.abstention)
         self._telemetry.decided(choice.policy, choice.tier(answered.model) if answered else None, stop_reason)
+        self._telemetry.escalated(choice.policy, () if outcome is None else outcome.escalations)
+        if choice.certificate is not None:
+            self._telemetry.certified(choice.policy, choice.certificate)
 
     def _key(self, request: ChatRequest, caller: Caller, choice: Choice) -> str | None:
         if self._cache is None or why_not_read(request.body, choice.cache) is not None:
@@ -307,13 +310,15 @@ class _Page:
     def __init__(self, log: RequestLog, choice: Choice, telemetry: Telemetry, passing: Passing) -> None:
         self.log, self._choice, self._telemetry, self.passing = log, choice, telemetry, passing
         self.model = ""  # whose call was opened last
+        self._answering: dict[str, int] = {}  # tiers of answers under way, by attempt
 
     async def open(self, opening: Opening) -> None:
         # tiers that cannot serve this request were left out, and count nevertheless
         if opening.kind != "answer":
             await self.log.open(opening)
             return
-        await self.log.open(replace(opening, stage=self._choice.tier(opening.model) - 1))
+        tier = self._answering[opening.attempt_id] = self._choice.tier(opening.model)
+        await self.log.open(replace(opening, stage=tier - 1))
         self.model = opening.model
 
     def close(self, attempt: Attempt) -> None:
@@ -324,7 +329,11 @@ class _Page:
         self.log.close(attempt)
         self._telemetry.verified(self._choice.policy, attempt.verdicts)
         after = self.log.spent.nanousd
-        self._telemetry.attempted(attempt, None if before is None or after is None else after - before)
+        nanousd = None if before is None or after is None else after - before
+        tier = self._answering.pop(attempt.id, None)
+        self._telemetry.attempted(attempt, nanousd, tier)
+        if attempt.score is not None:
+            self._telemetry.scored(self._choice.policy, tier, attempt.score)
 
 
 def _conversation(request: ChatRequest) -> str:

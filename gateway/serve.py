@@ -20,7 +20,7 @@ from gateway.app import Gateway
 from gateway.config.settings import Settings
 from gateway.database import Database
 from gateway.errors import GatewayError
-from gateway.telemetry import log_to_stderr
+from gateway.telemetry.logs import log_to_stderr
 
 _log = logging.getLogger("spillway")
 

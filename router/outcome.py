@@ -157,3 +157,9 @@ class Outcome:
     abstention: Abstention | None = None
     error: Exception | None = None
     steps: tuple[Step, ...] = ()
+
+    @property
+    def escalations(self) -> tuple[Attempt, ...]:
+        """The last call of each stage that did not settle it: another stage was asked after it."""
+        later = self.attempts[1:]
+        return tuple(one for one, after in zip(self.attempts, later, strict=False) if one.stage != after.stage)

@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Callable
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import PlainTextResponse
 
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.routes.refusals import JSON
-from gateway.telemetry import Telemetry
+from gateway.telemetry.metrics import Telemetry
 
 _PATIENCE_S = 2.0
 _AWAY = "does not answer"
@@ -49,9 +49,10 @@ def metrics_router(telemetry: Telemetry) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
     @router.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """Prometheus' text format."""
-        return Response(telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics(request: Request) -> Response:
+        """Prometheus' text format, or OpenMetrics."""
+        body, media_type = telemetry.render(request.headers.get("accept", ""))
+        return Response(body, media_type=media_type)
 
     return router
 

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import InternalError, Unavailable
 from gateway.routes.refusals import error_response
-from gateway.telemetry import Stopwatch, Telemetry, access
+from gateway.telemetry.logs import Stopwatch, access
+from gateway.telemetry.metrics import Telemetry
 from router.ids import new_id
 
 _defects = logging.getLogger("spillway.defects")

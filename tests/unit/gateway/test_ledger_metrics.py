@@ -5,7 +5,7 @@ from typing import cast
 from gateway.ledger.alarms import LedgerCounts
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
-from gateway.telemetry import Telemetry
+from gateway.telemetry.metrics import Telemetry
 
 
 class Counted:
@@ -18,7 +18,7 @@ def test_counters_are_read_at_the_moment_of_asking() -> None:
     telemetry, ledger = Telemetry(), Counted()
     telemetry.register(LedgerMetrics(cast("LedgerWriter", ledger)))
     ledger.counts.unknown_prices += 2
-    text = telemetry.render().decode()
+    text = telemetry.render()[0].decode()
     assert "spillway_ledger_unknown_prices_total 2.0" in text
     assert "spillway_ledger_unsettled 3.0" in text
     assert "spillway_ledger_spooled_bytes 512.0" in text
