@@ -134,7 +134,8 @@ def test_alerts_are_of_metrics_that_the_gateway_has(chart: helm.Chart) -> None:
     rules = by_kind(chart, PRODUCTION)["PrometheusRule"]["spec"]["groups"][0]["rules"]
     used = {name for rule in rules for name in re.findall(r"spillway_\w+", rule["expr"])}
     package = Path(__file__).parents[2] / "gateway"
-    code = "".join((package / f"{name}.py").read_text() for name in ("telemetry", "ledger_metrics", "tenants"))
+    files = [*(package / "telemetry").glob("*.py"), *(package / f"{name}.py" for name in ("ledger_metrics", "tenants"))]
+    code = "".join(file.read_text() for file in files)
     assert used
     assert {name for name in used if f'"{name.removesuffix("_total")}"' not in code} == set()
 
