@@ -42,7 +42,7 @@ lock: .venv/.dev  ## resolve the dependencies anew, with hashes
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--upgrade --extra dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-		-c requirements-dev.lock --extra build --extra parquet --extra postgres --extra redis -o requirements.lock
+		-c requirements-dev.lock --extra build --extra otel --extra parquet --extra postgres --extra redis -o requirements.lock
 	@$(BIN)/uv pip compile tests/focus-validator.in --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--upgrade -o tests/focus-validator.lock
 

@@ -39,6 +39,7 @@ from gateway.ledger.retention.retention import Ages
 from gateway.ledger.rollups.keeper import RollupKeeper
 from gateway.ledger.writer import LedgerWriter
 from gateway.ledger_metrics import LedgerMetrics
+from gateway.observing import tracing_of
 from gateway.offer import Offer, load_offer
 from gateway.reload import ConfigMetrics, Reloading
 from gateway.routes.api import add_api
@@ -52,6 +53,7 @@ from gateway.routes.refusals import error_response
 from gateway.runtime_metrics import RuntimeMetrics
 from gateway.serving import Serving
 from gateway.telemetry.metrics import Telemetry
+from gateway.telemetry.tracing import current_id
 from gateway.tenants import Tenants
 from router.cascade import AnswerScorer, Cascade
 from router.draining import Drainage
@@ -88,7 +90,8 @@ class Gateway:
         self._serving = Serving(load_offer(settings, load_scorer, lacking=self._lacking))
         self._tenants = Tenants(settings, self._database)
         self._ledger = _ledger(settings, self._database, self._tenants)
-        self._telemetry = Telemetry()
+        self._tracing = tracing_of(settings, lambda: self._serving.offer.settings)
+        self._telemetry = Telemetry(models=settings.telemetry.max_models, trace_id=current_id)
         self._once: Once | None = None  # until the lifespan begins
         self._drainage = Drainage(most_s=settings.ledger.drain_s, most=settings.ledger.drain_most)
         self.reloading = Reloading(
@@ -145,7 +148,12 @@ class Gateway:
         app.include_router(
             health_router(self._database, self._why_not_ready, spools=self._settings.ledger.spool is not None)
         )
-        app.add_middleware(Observed, telemetry=self._telemetry, access_log=self._settings.server.access_log)
+        app.add_middleware(
+            Observed,
+            telemetry=self._telemetry,
+            access_log=self._settings.server.access_log,
+            tracing=self._tracing,
+        )
         _add_error_handlers(app)
         return app
 
@@ -154,6 +162,8 @@ class Gateway:
         database, tenants, ledger = self._database, self._tenants, self._ledger
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.dispose)
+            if self._tracing is not None:
+                stack.push_async_callback(self._tracing.aclose)
             await (database.migrate() if self._settings.database.migrate_at_start else database.await_schema())
             secret = await database.installation_secret("cache")
             await stack.enter_async_context(tenants.running())

@@ -24,9 +24,9 @@ from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.idempotency.once import Once
 from gateway.keys import Caller
 from gateway.ledger.entry import CacheStatus, RequestStatus, Spent, usd
-from gateway.ledger.request_log import RequestLog
 from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
+from gateway.page import Page
 from gateway.policies import Choice, PolicyBook
 from gateway.request_record import as_altered, record_of
 from gateway.telemetry.metrics import Telemetry
@@ -36,7 +36,6 @@ from router.backends.backend import Call, Chunk
 from router.cascade import Cascade
 from router.outcome import Attempt, Outcome
 from router.pacing import under_pressure
-from router.trial import Opening
 
 Held = Callable[[], AbstractContextManager[object]]
 
@@ -130,7 +129,8 @@ class Completions:
         log = self._ledger.log_for(record, request.body, most_nanousd=most_nanousd, tariff=self._tariff)
         choice = within_limit(choice, most_nanousd, log.bound_nanousd)
         await self._ledger.open_request(as_altered(record, choice))
-        page = _Page(log, choice, self._telemetry, passing)
+        page = Page(log, choice, self._telemetry, passing)
+        page.asked(request)
         draft = Decision(
             id=record.decision_id,
             created=record.created,
@@ -166,7 +166,7 @@ class Completions:
         return kept, hold
 
     async def _answer(
-        self, request: ChatRequest, choice: Choice, page: "_Page", draft: Decision
+        self, request: ChatRequest, choice: Choice, page: Page, draft: Decision
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         """Run the cascade; whatever happens, the ledger hears how the request ended."""
         outcome: Outcome | None = None
@@ -215,7 +215,7 @@ class Completions:
         return (*request.dropped, *choice.dropped, *self._policies.dropped(model, request.body))
 
     def _close(
-        self, page: "_Page", outcome: Outcome | None, draft: Decision, choice: Choice, otherwise: RequestStatus
+        self, page: Page, outcome: Outcome | None, draft: Decision, choice: Choice, otherwise: RequestStatus
     ) -> None:
         """otherwise : the status if there is no outcome, or one without an answer."""
         answered = outcome.answered if outcome is not None and outcome.stop_reason != "failed" else None
@@ -234,6 +234,7 @@ class Completions:
         if outcome is not None and outcome.abstention is not None:
             self._telemetry.abstained(choice.policy, outcome.abstention)
         self._telemetry.decided(choice.policy, choice.tier(answered.model) if answered else None, stop_reason)
+        page.decided(draft, stop_reason, answered)
         self._telemetry.escalated(choice.policy, () if outcome is None else outcome.escalations)
         if choice.certificate is not None:
             self._telemetry.certified(choice.policy, choice.certificate)
@@ -259,7 +260,7 @@ class Completions:
         return entry if why_not_serve(entry, choice.strategy.stages, version) is None else None
 
     def _cached(
-        self, request: ChatRequest, draft: Decision, choice: Choice, entry: CacheEntry, page: "_Page"
+        self, request: ChatRequest, draft: Decision, choice: Choice, entry: CacheEntry, page: Page
     ) -> Completion:
         self._ledger.close_request(
             page.log.closing(
@@ -271,6 +272,7 @@ class Completions:
             )
         )
         self._telemetry.decided(choice.policy, choice.tier(entry.model), "cached")
+        page.decided(draft, "cached")
         page.passing.used_tokens = 0
         decision = replace(
             draft,
@@ -304,38 +306,6 @@ class Completions:
         await self._cache.put(key, entry)
 
 
-class _Page:
-    """A request's page in the ledger, and what the metrics hear of it."""
-
-    def __init__(self, log: RequestLog, choice: Choice, telemetry: Telemetry, passing: Passing) -> None:
-        self.log, self._choice, self._telemetry, self.passing = log, choice, telemetry, passing
-        self.model = ""  # whose call was opened last
-        self._answering: dict[str, int] = {}  # tiers of answers under way, by attempt
-
-    async def open(self, opening: Opening) -> None:
-        # tiers that cannot serve this request were left out, and count nevertheless
-        if opening.kind != "answer":
-            await self.log.open(opening)
-            return
-        tier = self._answering[opening.attempt_id] = self._choice.tier(opening.model)
-        await self.log.open(replace(opening, stage=tier - 1))
-        self.model = opening.model
-
-    def close(self, attempt: Attempt) -> None:
-        if attempt.usage is not None:
-            counted = attempt.usage.prompt_tokens + attempt.usage.completion_tokens
-            self.passing.used_tokens = (self.passing.used_tokens or 0) + counted
-        before = self.log.spent.nanousd
-        self.log.close(attempt)
-        self._telemetry.verified(self._choice.policy, attempt.verdicts)
-        after = self.log.spent.nanousd
-        nanousd = None if before is None or after is None else after - before
-        tier = self._answering.pop(attempt.id, None)
-        self._telemetry.attempted(attempt, nanousd, tier)
-        if attempt.score is not None:
-            self._telemetry.scored(self._choice.policy, tier, attempt.score)
-
-
 def _conversation(request: ChatRequest) -> str:
     """What the turns of one conversation have in common: everything up to its first question."""
     messages = request.query.messages
@@ -363,7 +333,7 @@ def _owner(caller: Caller, choice: Choice) -> str:
 
 
 def _completion(
-    outcome: Outcome, answered: Attempt, choice: Choice, page: _Page, draft: Decision, *, live: bool
+    outcome: Outcome, answered: Attempt, choice: Choice, page: Page, draft: Decision, *, live: bool
 ) -> Completion:
     reply = answered.reply
     assert reply is not None  # noqa: S101 (the caller has looked)

@@ -27,7 +27,7 @@ NEEDS_RESTART = (
     *("server.host", "server.port", "server.drain_s", "server.access_log"),
     *("database", "ledger.spool", "ledger.spool_max_bytes", "ledger.rollup_every_s"),
     *("auth", "admin.host", "admin.port"),
-    *("redis", "rate_limits", "alerts", "cache"),
+    *("redis", "rate_limits", "alerts", "telemetry", "cache"),
 )
 """Settings, or whole sections, that a running process keeps as it was started with."""
 

@@ -43,7 +43,7 @@ class Consulting:
             raise
         try:
             trial.dispatched()
-            call = Call(request_id=self._request_id, body=body, timeout_s=timeout_s)
+            call = Call(request_id=self._request_id, body=body, timeout_s=timeout_s, attempt_id=opening.attempt_id)
             reply = await turn.deployment.backend.complete(call)
             trial.replied(reply)
             trial.state = "accepted"

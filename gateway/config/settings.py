@@ -142,6 +142,25 @@ class CacheSettings(Section):
     ttl_s: float = Field(default=86_400.0, gt=0)
 
 
+class OtlpSettings(Section):
+    """A collector of OpenTelemetry's: ``/v1/traces`` and ``/v1/metrics`` stand below ``endpoint``."""
+
+    endpoint: HttpUrl
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)  # of requests whose client has not decided that itself
+    timeout_s: Seconds = Field(default=5.0, gt=0)
+    queue: int = Field(default=2048, ge=1)  # spans held for the collector; beyond it they are dropped
+    spans_every_s: Seconds = Field(default=5.0, gt=0)
+    metrics_every_s: Seconds = Field(default=60.0, gt=0)
+
+
+class TelemetrySettings(Section):
+    """What is measured besides what always is, and how finely."""
+
+    max_models: int = Field(default=100, ge=1)  # told apart in metrics; the rest are ``other``
+    otlp: OtlpSettings | None = None
+
+
 class IdempotencySettings(Section):
     """Answers to requests with an Idempotency-Key, kept in the database for whoever repeats them."""
 
@@ -250,6 +269,7 @@ class Settings(Section):
     redis: RedisSettings | None = None
     rate_limits: RateLimitSettings = RateLimitSettings()
     alerts: AlertSettings = AlertSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     prices: Path | None = None

@@ -14,6 +14,7 @@ from gateway.errors import InternalError, Unavailable
 from gateway.routes.refusals import error_response
 from gateway.telemetry.logs import Stopwatch, access
 from gateway.telemetry.metrics import Telemetry
+from gateway.telemetry.tracing import Trace, Tracing, under_way
 from router.ids import new_id
 
 _defects = logging.getLogger("spillway.defects")
@@ -39,14 +40,23 @@ def served_at(scope: Scope, path: str) -> None:
 class Observed:
     """The outermost ASGI application."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, *, access_log: bool) -> None:
-        self._app, self._telemetry, self._access_log = app, telemetry, access_log
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, *, access_log: bool, tracing: Tracing | None = None) -> None:
+        self._app, self._telemetry, self._access_log, self._tracing = app, telemetry, access_log, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._tracing is None or scope["path"] in _QUIET:
+            await self._observed(scope, receive, send, None)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        trace = self._tracing.began(scope["method"], headers)
+        with under_way(trace):
+            await self._observed(scope, receive, send, trace)
+
+    async def _observed(self, scope: Scope, receive: Receive, send: Send, trace: Trace | None) -> None:
         state = scope["state"] = dict(scope.get("state") or {})
         state |= {"request_id": new_id("dec"), "notes": {}}
         status = 0
@@ -73,6 +83,8 @@ class Observed:
             raise
         finally:
             self._telemetry.request_ended(_endpoint(scope), status or 499, watch.seconds)
+            if trace is not None:
+                trace.ended(_endpoint(scope), status or 499)
             if self._access_log and scope["path"] not in _QUIET:
                 access.info("request", extra={"fields": _line(scope, status, watch.seconds)})
 

@@ -1,9 +1,10 @@
-"""Every name under which the request path is measured, for Prometheus.
+"""Every name under which the request path is measured, for Prometheus and for OpenTelemetry.
 
 Knows names, units, labels and buckets. All labels are bounded by the configuration: no key, user or tenant is one.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 _SHARES = tuple(n / 20 for n in range(1, 21))
@@ -66,3 +67,44 @@ class Metrics:
     COST = _counted("spillway_cost_usd", "What upstream calls cost", "model")
     UNPRICED = _counted("spillway_unpriced_attempts", "Upstream calls whose price is not known", "model")
     BUILD = _counted("spillway_build_info", "1, with the version that runs", "version")
+
+
+class Spans:
+    """Attributes of spans: the conventions for generative AI, HTTP and errors, and what only Spillway has."""
+
+    OPERATION: Final = "gen_ai.operation.name"
+    PROVIDER: Final = "gen_ai.provider.name"
+    REQUEST_MODEL: Final = "gen_ai.request.model"
+    RESPONSE_MODEL: Final = "gen_ai.response.model"
+    RESPONSE_ID: Final = "gen_ai.response.id"
+    FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+    INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+    OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+    TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 (of counts)
+    ERROR: Final = "error.type"
+    METHOD: Final = "http.request.method"
+    ROUTE: Final = "http.route"
+    STATUS: Final = "http.response.status_code"
+    DECISION: Final = "spillway.decision.id"
+    POLICY: Final = "spillway.policy"
+    TIER: Final = "spillway.tier"
+    SCORE: Final = "spillway.score"
+    THRESHOLD: Final = "spillway.threshold"
+    STOP_REASON: Final = "spillway.stop_reason"
+    CACHE: Final = "spillway.cache.status"
+    COST: Final = "spillway.cost_usd"
+    ATTEMPT: Final = "spillway.attempt.id"
+    STATE: Final = "spillway.attempt.state"
+    CAUSE: Final = "spillway.attempt.cause"
+    KIND: Final = "spillway.attempt.kind"
+    MODEL: Final = "spillway.model"
+    FIRST_TOKEN: Final = "spillway.first_token_s"  # noqa: S105 (of counts)
+
+
+class Instruments:
+    """What is told over OTLP of each call, by the conventions for generative AI."""
+
+    TOKENS: Final = "gen_ai.client.token.usage"
+    TOKEN_BUCKETS = tuple(4**n for n in range(14))
+    DURATION: Final = "gen_ai.client.operation.duration"
+    DURATION_BUCKETS = tuple(0.01 * 2**n for n in range(14))

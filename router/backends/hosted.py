@@ -19,6 +19,7 @@ from router.backends.failures import failure, redacted, retry_after_s
 from router.backends.reading import read_reply
 from router.backends.relay import Relay
 from router.errors import BackendBroken, BackendError, BackendNonsense, BackendTimeout, BackendUnreachable
+from router.propagation import trace_headers
 from router.streaming import split
 from router.tokenizers import known_encoding
 
@@ -191,7 +192,7 @@ class Hosted:
             "max_retries": 0,
             "api_key": self._account.api_key,
             "api_base": self._account.base_url,
-            "extra_headers": self._account.headers or None,
+            "extra_headers": {**self._account.headers, **trace_headers(call.attempt_id)} or None,
             "extra_body": others or None,
             # else every call with tools loads litellm's own proxy, which needs packages that nobody else does
             "_skip_mcp_handler": True if call.body.get("tools") else None,

@@ -16,6 +16,7 @@ from router.backends.http import Exchange, Limits, Upstream
 from router.backends.reading import read_answer, read_reply
 from router.backends.relay import Relay
 from router.errors import BackendBroken, BackendError, BackendNonsense, BackendRefused, BrokenStream
+from router.propagation import trace_headers
 from router.sse import Event, EventParser
 from router.streaming import says_something, split
 
@@ -108,7 +109,7 @@ class OpenAICompatible:
             "x-request-timeout": f"{total_s:.3f}",
         }
         if call.attempt_id is not None:
-            headers["x-spillway-attempt"] = call.attempt_id
+            headers |= {"x-spillway-attempt": call.attempt_id, **trace_headers(call.attempt_id)}
         exchange = await self._upstream.post(payload, headers, limits)
         if not 200 <= exchange.status < 300:
             try:
