@@ -95,7 +95,7 @@ class Completions:
 
     async def _let_in(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         named = self._policies.named(request.model, request.wishes)
-        lot = lot_of(caller.tenant_id, _conversation(request))
+        lot = lot_of(caller.tenant_id, _conversation(request)) if self._policies.has_canaries else 1.0
         choice = self._policies.choose(named, request.body, request.wishes, lot)
         must_be_open_to(caller, named, choice.policy)
         choice, hold = self._held_at(request, caller, choice)

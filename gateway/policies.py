@@ -154,8 +154,8 @@ class PolicyBook:
     ) -> None:
         self._policies = {policy.name: policy for policy in policies}
         self.default, self._models, self._fallbacks = default, dict(models), dict(fallbacks or {})
-        self._identities = dict(identities or {})
-        self._lacking = {} if lacking is None else lacking
+        self._identities, self._lacking = dict(identities or {}), {} if lacking is None else lacking
+        self.has_canaries = any(policy.canary is not None for policy in policies)
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())

@@ -6,9 +6,9 @@ Knows pools and logs. It is not tried again: who consults can do without the ans
 from collections.abc import Mapping
 from typing import Any
 
+from router.attempting import attempted
 from router.backends.backend import Call, Reply
 from router.backends.pool import Pool
-from router.errors import BackendError
 from router.ids import new_id
 from router.trial import AttemptLog, Opening, Trial
 
@@ -32,25 +32,8 @@ class Consulting:
             body=body,
         )
         trial = Trial(opening=opening, threshold=None)
+        call = Call(request_id=self._request_id, body=body, timeout_s=timeout_s, attempt_id=opening.attempt_id)
         try:
-            await self._log.open(opening)
-        except Exception:  # refused: it is not open
-            turn.end()
-            raise
-        except BaseException:  # cancelled while opening: it may be open
-            turn.end()
-            self._log.close(trial.closed())
-            raise
-        try:
-            trial.dispatched()
-            call = Call(request_id=self._request_id, body=body, timeout_s=timeout_s, attempt_id=opening.attempt_id)
-            reply = await turn.deployment.backend.complete(call)
-            trial.replied(reply)
-            trial.state = "accepted"
-        except BackendError as error:
-            trial.failed(error)
-            raise
+            return await attempted(self._log, trial, lambda: turn.deployment.backend.complete(call))
         finally:
             turn.end(trial.error, alive=trial.reply is not None, timeout_s=timeout_s)
-            self._log.close(trial.closed())
-        return reply

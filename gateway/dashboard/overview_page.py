@@ -10,7 +10,7 @@ from datetime import timedelta
 from gateway.dashboard import numbers
 from gateway.dashboard.costs_page import CostsPage, Slot, Tier
 from gateway.dashboard.facts import Facts
-from gateway.dashboard.panel import Card, Chart, Column, Content, Panel, Series, Table, ToDo, Value, listed
+from gateway.dashboard.panel import Card, Chart, Column, Content, Panel, Series, Table, ToDo, Tone, Value, listed
 from gateway.ledger.newest import Seen
 from gateway.ledger.overview import AttemptGroup, Costs, Period
 from gateway.ledger.reconcile.store import Unreconciled
@@ -21,6 +21,7 @@ _KINDS = {
     "judge": "judges",
     "verifier": "verifiers",
     "embedding": "embeddings",
+    "probe": "probes of self-hosted servers",
 }
 _ABSTAINED = "the scorer could not judge: "
 
@@ -78,7 +79,7 @@ def _cards(page: CostsPage, savings: Savings) -> tuple[Card, ...]:
     reference = compared.reference_nanousd
     part = f"{numbers.share(savings.saved_nanousd / reference)} of the reference's cost" if reference else ""
     sure = "" if share is None else f" ({numbers.share(share[0])} to {numbers.share(share[1])})"
-    tone = "" if not saved else "better" if saved > 0 else "worse"
+    tone: Tone = "" if not saved else "better" if saved > 0 else "worse"
     each = "" if not total.requests else f"{numbers.money(total.spent_nanousd // total.requests)} a request"
     unknown = ", without the calls of unknown cost" if page.unpriced or page.unmeasured else ""
     others = [f"{numbers.count(n)} {name}" for name, n in page.statuses.items() if name not in ("answered", "cached")]
@@ -99,7 +100,7 @@ def _cards(page: CostsPage, savings: Savings) -> tuple[Card, ...]:
             more="; ".join(filter(None, (between, f"{part}{sure}")))
             if saved is not None
             else "nothing to compare with",
-            tone=tone,  # type: ignore[arg-type]
+            tone=tone,
         ),
         Card(label="Requests", value=total.requests, kind="count", more=", ".join(others) or "all answered"),
         Card(

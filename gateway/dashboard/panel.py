@@ -14,6 +14,7 @@ from gateway.ledger.entry import usd
 from gateway.ledger.newest import Seen
 
 Value = str | int | float | None
+Tone = Literal["", "better", "worse"]
 Kind = Literal["text", "count", "money", "share", "seconds", "probability", "tokens", "number", "link"]
 """What a value means. money: integer nano-USD.   share: a ratio.   link: a text, and where it leads in ``links``."""
 
@@ -120,7 +121,7 @@ class Card:
     value: Value
     kind: Kind
     more: str = ""
-    tone: Literal["", "better", "worse"] = ""
+    tone: Tone = ""
     none: str = "–"  # where there is no value
 
 

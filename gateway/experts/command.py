@@ -30,7 +30,7 @@ app = typer.Typer()
 backends = typer.Typer(no_args_is_help=True)
 app.add_typer(backends, name="backends")
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, with everything.")]
-COLUMNS = ("model", "deployment", "engine", "context", "lacks", "unknown", "probed")
+COLUMNS = ("model", "deployment", "engine", "context", "lacks", "unknown", "since")
 
 
 class CannotProbe(GatewayError):
@@ -114,7 +114,7 @@ def _row(kept: Kept) -> dict[str, Any]:
         "context": report.looks.context_tokens or "?",
         "lacks": ", ".join(sorted(report.lacks)) or "-",
         "unknown": ", ".join(found.ability for found in report.findings if found.verdict == "unknown") or "-",
-        "probed": f"{datetime.fromtimestamp(kept.probed_us / 1e6, UTC):%Y-%m-%d %H:%M}",
+        "since": f"{datetime.fromtimestamp(kept.since_us / 1e6, UTC):%Y-%m-%d %H:%M}",
     }
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
+from gateway.background import in_background
 from gateway.database import DatabaseError, DatabaseUnavailable
 from gateway.errors import RequestError
 from gateway.experts.prober import Prober, is_probed, sites_of
@@ -34,12 +35,8 @@ class ProbeKeeper:
         """Read what is known before the first request, then look round from time to time."""
         with suppress(DatabaseError, DatabaseUnavailable):  # it is read soon enough
             await self.refresh()
-        task = asyncio.create_task(self._run(every_s))
-        try:
+        async with in_background(self._run(every_s), "probes"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def refresh(self) -> None:
         """Take over what any process has found out about the endpoints that are configured now."""
@@ -58,9 +55,14 @@ class ProbeKeeper:
         offer = self._offer()
         models = filter(is_probed, offer.settings.models)
         sites = [site for model in models for site in sites_of(offer.settings, model)]
+        kept = await self._store.newest([site.endpoint for site in sites])
+        known = {each.endpoint: each.report.looks for each in kept}
         for site, looks in zip(sites, await asyncio.gather(*(site.look() for site in sites)), strict=True):
-            if looks == Looks() or not await self._store.claim(site.endpoint, looks):
-                continue  # nobody is there, or it is known
+            if looks in (Looks(), known.get(site.endpoint)):
+                continue  # nobody is there, or it is what it was
+            if not await self._store.claim(site.endpoint, looks):
+                await self._store.recall(site.endpoint, looks)
+                continue
             name = f"{site.spec.model}, deployment {site.endpoint.deployment}"
             try:
                 report = await self._prober.probe(site, offer.tariff, looks)
@@ -81,4 +83,6 @@ class ProbeKeeper:
                 await self.refresh()
             except (DatabaseError, DatabaseUnavailable) as error:
                 _log.info("what models lack is looked up later: %s", error)
+            except Exception:  # noqa: BLE001 - one server's odd answer must not end the watch over the others
+                _log.exception("looking at what models can do failed")
             await asyncio.sleep(every_s)

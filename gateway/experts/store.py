@@ -37,10 +37,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """The newest probe of an endpoint."""
+    """What holds of an endpoint.   since_us : from when on."""
 
     endpoint: Endpoint
-    probed_us: int
+    since_us: int
     report: Probed
 
 
@@ -69,8 +69,14 @@ class ProbeStore:
             await connection.execute(self._database.insert_once(_rows), row | done)
             await connection.execute(update(_rows).where(*self._is(endpoint, report.looks)).values(**done))
 
+    async def recall(self, endpoint: Endpoint, looks: Looks) -> None:
+        """An endpoint looks as it did before: what was found then is what holds now, if it was found."""
+        done = and_(*self._is(endpoint, looks), _rows.c.state == "done")
+        async with self._database.write() as connection:
+            await connection.execute(update(_rows).where(done).values(since_us=self._now_us()))
+
     async def newest(self, endpoints: Sequence[Endpoint] | None = None) -> tuple[Kept, ...]:
-        """The newest of each endpoint, or of those named, by model and deployment."""
+        """What holds of each endpoint, or of those named, by model and deployment."""
         query = select(_rows).where(_rows.c.state == "done").order_by(_rows.c.since_us)
         async with self._database.read() as connection:
             found = (await connection.execute(query)).mappings().all()
@@ -78,7 +84,7 @@ class ProbeStore:
         for row in found:
             endpoint = Endpoint(model=row["model"], deployment=row["deployment"], sha256=row["endpoint_sha256"])
             report = Probed.of_json(orjson.loads(row["report"]))
-            kept[endpoint] = Kept(endpoint=endpoint, probed_us=row["since_us"], report=report)
+            kept[endpoint] = Kept(endpoint=endpoint, since_us=row["since_us"], report=report)
         wanted = kept if endpoints is None else [endpoint for endpoint in endpoints if endpoint in kept]
         return tuple(kept[endpoint] for endpoint in sorted(wanted, key=lambda each: (each.model, each.deployment)))
 

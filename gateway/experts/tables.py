@@ -12,7 +12,7 @@ probes = Table(
     Column("endpoint_sha256", String(64), primary_key=True, comment="of its URL and of the model's name there"),
     Column("looks_sha256", String(64), primary_key=True, comment="of what the server says of itself"),
     Column("state", String(16), nullable=False, comment="running or done"),
-    Column("since_us", BigInteger, nullable=False, comment="when it began, or was done"),
+    Column("since_us", BigInteger, nullable=False, comment="when it began, was done, or came to hold again"),
     Column("report", Text, comment="what was found, as JSON; no answer's text"),
     comment="What endpoints were seen to do, and to do without; a row for each that looks different",
 )

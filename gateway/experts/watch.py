@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+from gateway.background import in_background
 from gateway.config.settings import ModelSettings
 from gateway.experts.prober import Site, is_probed, sites_of
 from gateway.offer import Offer
@@ -30,12 +31,8 @@ class LoadWatch:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """While it is watched."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with in_background(self._run(), "loads"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def look(self) -> None:
         """Look at those whose time has come."""

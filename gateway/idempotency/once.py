@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from gateway.background import in_background
 from gateway.database import DatabaseError, DatabaseUnavailable
 from gateway.errors import IdempotencyConflict, KeyReused, RequestError, Unavailable
 from gateway.exchange import Completion, Decision, OnceKey
@@ -62,12 +63,10 @@ class Once:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """While claims are taken; at the end, work under way is given a little time."""
-        purging = asyncio.create_task(self._purge(), name="idempotency")
         try:
-            yield
+            async with in_background(self._purge(), "idempotency"):
+                yield
         finally:
-            purging.cancel()
-            await asyncio.wait({purging})
             if self._running:
                 await asyncio.wait(self._running, timeout=self.rules.linger_s)
             for task in tuple(self._running):

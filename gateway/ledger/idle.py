@@ -17,6 +17,7 @@ from datetime import datetime
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.background import in_background
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.ledger.group import Group
 from gateway.ledger.liveness import Identity
@@ -43,12 +44,8 @@ class IdleBooks:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """While hours are booked as they end."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with in_background(self._run(), "idle"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def book(self, now_us: int) -> int:
         """Book every hour that is over, and say how many entries that took. Raises as the database does."""

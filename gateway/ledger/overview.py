@@ -62,11 +62,6 @@ class Tally:
         """What the reference model would have cost more; negative where it would have cost less."""
         return self.reference_nanousd - self.compared_nanousd
 
-    @property
-    def saved_share(self) -> float | None:
-        """The saving as a part of the reference cost; None where there is nothing to compare with."""
-        return self.saved_nanousd / self.reference_nanousd if self.reference_nanousd else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestGroup:

@@ -3,10 +3,10 @@
 Knows questions, backends and logs. What a server says of itself for nothing is in ``looking.py``.
 """
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from router.attempting import attempted
 from router.backends.backend import Backend, Call, Chunk, Reply
 from router.errors import (
     BackendBroken,
@@ -64,37 +64,20 @@ class Probing:
             kind="probe",
             body=question.body,
         )
-        trial = Trial(opening=opening, threshold=None)
-        try:
-            await self._log.open(opening)
-        except asyncio.CancelledError:  # it may be open
-            self._log.close(trial.closed())
-            raise
         self.attempts.append(opening.attempt_id)
-        try:
-            trial.dispatched()
-            call = Call(
-                request_id=opening.attempt_id,
-                body=question.body,
-                timeout_s=self._timeout_s,
-                attempt_id=opening.attempt_id,
-            )
-            reply, chunks = await (self._streamed(call) if question.streamed else self._whole(call))
-            trial.replied(reply)
-            trial.state = "accepted"
-        except BackendError as error:
-            trial.failed(error)
-            raise
-        finally:
-            self._log.close(trial.closed())
-        return reply, chunks
+        call = Call(
+            request_id=opening.attempt_id,
+            body=question.body,
+            timeout_s=self._timeout_s,
+            attempt_id=opening.attempt_id,
+        )
+        chunks: list[Chunk] = []
+        asking = (lambda: self._streamed(call, chunks)) if question.streamed else (lambda: self._backend.complete(call))
+        return await attempted(self._log, Trial(opening=opening, threshold=None), asking), chunks
 
-    async def _whole(self, call: Call) -> tuple[Reply, list[Chunk]]:
-        return await self._backend.complete(call), []
-
-    async def _streamed(self, call: Call) -> tuple[Reply, list[Chunk]]:
+    async def _streamed(self, call: Call, chunks: list[Chunk]) -> Reply:
         async with aclosing(self._backend.stream(call)) as stream:
-            chunks = [chunk async for chunk in stream]
+            chunks.extend([chunk async for chunk in stream])
         reply = chunks[-1].reply if chunks else None
         assert reply is not None  # noqa: S101 (a backend's promise)
-        return reply, chunks
+        return reply

@@ -76,12 +76,19 @@ async def test_every_question_is_in_the_ledger_and_several_processes_ask_once(tm
             made = await rows_of(gateway.database, attempts)
             assert Counter(row["kind"] for row in made) == {"probe": len(QUESTIONS)}
             assert {row["attempt_id"] for row in made} == {each.headers["x-spillway-attempt"] for each in asked}
-            settled = await rows_of(gateway.database, settlements)
+            async with asyncio.timeout(20):  # settlements come in groups, a moment after
+                while len(settled := await rows_of(gateway.database, settlements)) < len(QUESTIONS):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
             assert all(row["amount_nanousd"] > 0 for row in settled)
             assert len(settled) == len(QUESTIONS)
             upstream.will(expert(context_tokens=1024, drops=("tools",)))  # another model has moved in
             await look_round(gateway, tmp_path)
             await known(gateway, "large", {"tools"}, probed=2)
+            upstream.will(expert())  # and the first is back: what was found of it holds again, and nothing is asked
+            asked_before = sum(each.path.endswith("/chat/completions") for each in upstream.asked)
+            await look_round(gateway, tmp_path)
+            await known(gateway, "large", set(), probed=2)
+            assert sum(each.path.endswith("/chat/completions") for each in upstream.asked) == asked_before
 
 
 async def look_round(gateway: Running, folder: Path) -> None:

@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+from gateway.background import in_background
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.ledger.retention.retention import Ages, Retention
 
@@ -25,12 +26,8 @@ class RetentionKeeper:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """In the background, until the end; what is half done is continued by the next who comes."""
-        task = asyncio.create_task(self._run(), name="retention")
-        try:
+        async with in_background(self._run(), "retention"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def _run(self) -> None:
         await asyncio.sleep(self._first_s)

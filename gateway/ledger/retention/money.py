@@ -7,7 +7,7 @@ Knows the order and what may be read where. Knows no setting.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Table, delete, select, tuple_, update
+from sqlalchemy import Delete, Table, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.database import Database
@@ -134,7 +134,7 @@ class Money:
         old = select(links.c.link).where(links.c.link > first, links.c.link <= through).order_by(links.c.link)
         await self._repeat(delete(links).where(links.c.link.in_(old.limit(_BATCH))))
 
-    async def _repeat(self, statement) -> None:  # type: ignore[no-untyped-def] # a DELETE of some rows
+    async def _repeat(self, statement: Delete) -> None:
         """In batches, so that nobody who writes waits for long."""
         while True:
             async with self._database.write() as connection:

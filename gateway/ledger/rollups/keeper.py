@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from gateway.background import in_background
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
 from gateway.ledger.rollups.fold import Rollups
 
@@ -24,12 +25,8 @@ class RollupKeeper:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """In the background, until the end; an hour that is half done is left for the next who comes."""
-        task = asyncio.create_task(self._run(), name="rollups")
-        try:
+        async with in_background(self._run(), "rollups"):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
     async def _run(self) -> None:
         while True:

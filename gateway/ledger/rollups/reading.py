@@ -180,8 +180,3 @@ def _add(sums: dict[str, int | float], measures: Sequence[str], values: Iterable
     for name, value in zip(measures, values, strict=True):
         plain = 0 if value is None else value if isinstance(value, float) else int(value)
         sums[name] = sums.get(name, 0) + plain
-
-
-def as_ints(sums: Mapping[str, int | float]) -> dict[str, int]:
-    """Of measures that are counts or amounts."""
-    return {name: int(value) for name, value in sums.items()}

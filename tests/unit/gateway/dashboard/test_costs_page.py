@@ -58,8 +58,7 @@ def test_slots_statuses_and_total_add_up(groups: list[RequestGroup]) -> None:
 
 def test_a_cascade_that_does_not_pay_has_a_negative_saving() -> None:
     tally = Tally(requests=2, spent_nanousd=120, compared=2, compared_nanousd=120, reference_nanousd=100)
-    assert (tally.saved_nanousd, tally.saved_share) == (-20, -0.2)
-    assert Tally().saved_share is None
+    assert tally.saved_nanousd == -20
 
 
 def test_tiers_count_how_their_calls_ended() -> None:
