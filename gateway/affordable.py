@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.budgets.budget import BudgetExceeded, BudgetNeedsBound
+from gateway.choice import Choice, WhenUnaffordable
 from gateway.ledger.entry import MaxCostExceeded
-from gateway.policies import Choice, WhenUnaffordable
 from router.outcome import Outcome
 
 _MONEY = (BudgetExceeded, BudgetNeedsBound, MaxCostExceeded)

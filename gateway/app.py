@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.auth import Authenticator
+from gateway.budgets.store import BudgetStore
 from gateway.cache.memory import MemoryCache
 from gateway.completion import Completions, Held
 from gateway.config.check import load_settings
@@ -52,6 +53,7 @@ from gateway.routes.observed import Observed
 from gateway.routes.refusals import error_response
 from gateway.runtime_metrics import RuntimeMetrics
 from gateway.serving import Serving
+from gateway.shadowing import Shadowing
 from gateway.telemetry.metrics import Telemetry
 from gateway.telemetry.tracing import current_id
 from gateway.tenants import Tenants
@@ -93,6 +95,7 @@ class Gateway:
         self._tracing = tracing_of(settings, lambda: self._serving.offer.settings)
         self._telemetry = Telemetry(models=settings.telemetry.max_models, trace_id=current_id)
         self._once: Once | None = None  # until the lifespan begins
+        self._shadowing = Shadowing(BudgetStore(self._database), self._telemetry)
         self._drainage = Drainage(most_s=settings.ledger.drain_s, most=settings.ledger.drain_most)
         self.reloading = Reloading(
             self._serving,
@@ -181,6 +184,7 @@ class Gateway:
             completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
             await stack.enter_async_context(self._serving.opened(completions))
             stack.push_async_callback(self._drainage.aclose)
+            stack.push_async_callback(self._shadowing.aclose)
             self._once = once
             await stack.enter_async_context(once.running())  # ends before what its work is done with
             _log.info("ready", extra={"fields": {"models": self._serving.offer.policies.names}})
@@ -201,6 +205,7 @@ class Gateway:
     ) -> Completions:
         return Completions(
             policies=offer.policies,
+            pools=offer.pools,
             cascade=Cascade(offer.pools, drainage=self._drainage, drained=offer.tariff.drained),
             ledger=self._ledger,
             tariff=offer.tariff,
@@ -211,6 +216,7 @@ class Gateway:
             timeout_s=offer.settings.server.request_timeout_s,
             once=once,
             conversations=self._conversations,
+            shadowing=self._shadowing,
             held=held,
         )
 

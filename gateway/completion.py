@@ -6,7 +6,7 @@ else, call it.
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 
@@ -18,21 +18,24 @@ from gateway.cache.cache import Cache, CacheEntry
 from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
 from gateway.canary import lot_of
 from gateway.capabilities import needs_of
+from gateway.choice import Choice
 from gateway.conversations import Conversations, Hold
 from gateway.errors import NotCached
 from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.idempotency.once import Once
 from gateway.keys import Caller
-from gateway.ledger.entry import CacheStatus, RequestStatus, Spent, usd
+from gateway.ledger.entry import CacheStatus, RequestRecord, RequestStatus, Spent, usd
 from gateway.ledger.tariff import Tariff
 from gateway.ledger.writer import LedgerWriter
 from gateway.page import Page
-from gateway.policies import Choice, PolicyBook
+from gateway.policies import PolicyBook
 from gateway.request_record import as_altered, record_of
+from gateway.shadowing import Repeated, Shadowing
 from gateway.telemetry.metrics import Telemetry
 from gateway.upstream_errors import refusal
 from gateway.wishes import CacheWish
 from router.backends.backend import Call, Chunk
+from router.backends.pool import Pool
 from router.cascade import Cascade
 from router.outcome import Attempt, Outcome
 from router.pacing import under_pressure
@@ -54,6 +57,7 @@ class Completions:
         *,
         policies: PolicyBook,
         cascade: Cascade,
+        pools: Mapping[str, Pool],
         ledger: LedgerWriter,
         tariff: Tariff,
         gate: Gate,
@@ -63,14 +67,15 @@ class Completions:
         timeout_s: float,
         once: Once,
         conversations: Conversations,
+        shadowing: Shadowing,
         held: Held = nullcontext,
     ) -> None:
         self._once, self._held = once, held
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
         self._timeout_s, self._gate = timeout_s, gate
-        self._conversations = conversations
-        self._tariff = tariff
+        self._conversations, self._shadowing = conversations, shadowing
+        self._tariff, self._pools = tariff, pools
 
     async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         """Answer a request: a Decision and Chunks if the answer is streamed live, then exactly one Completion.
@@ -150,9 +155,32 @@ class Completions:
             return
         async with aclosing(self._answer(request, choice, page, draft)) as events:
             async for event in events:
-                if isinstance(event, Completion) and key is not None and _may_keep(request, choice):
-                    await self._keep(key, choice, event)
+                if isinstance(event, Completion):
+                    self._shadow(request, choice, page, record)
+                    if key is not None and _may_keep(request, choice):
+                        await self._keep(key, choice, event)
                 yield event
+
+    def _shadow(self, request: ChatRequest, choice: Choice, page: Page, record: RequestRecord) -> None:
+        """Ask the reference model too, where that was drawn and it did not answer anyway."""
+        shadow, model = choice.shadow, choice.strategy.reference_model
+        if shadow is None or not shadow.takes(record.decision_id) or page.log.has_answer_of(model):
+            return
+        log = self._ledger.log_for(record, request.body, tariff=self._tariff)
+        self._shadowing.begin(
+            Repeated(
+                policy=record.policy or "",
+                shadow=shadow,
+                request_id=record.decision_id,
+                body=request.body,
+                model=model,
+                place=choice.tier(model) - 1,
+                timeout_s=self._timeout_s,
+                page=Page(log, choice, self._telemetry, Passing(pressure=0.0, headers={})),
+                pools=self._pools,
+                held=self._held(),
+            )
+        )
 
     def _held_at(self, request: ChatRequest, caller: Caller, choice: Choice) -> tuple[Choice, Hold | None]:
         """The choice without the tiers that the request's conversation has left behind, and where it stands."""

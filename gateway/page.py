@@ -6,9 +6,9 @@ Knows who must hear of a call's beginning and end, and of the decision. Decides 
 from dataclasses import replace
 
 from gateway.admission import Passing
+from gateway.choice import Choice
 from gateway.exchange import ChatRequest, Decision
 from gateway.ledger.request_log import RequestLog
-from gateway.policies import Choice
 from gateway.telemetry.metrics import Telemetry
 from gateway.telemetry.names import Spans
 from gateway.telemetry.tracing import current

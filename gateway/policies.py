@@ -6,19 +6,20 @@ Knows policies, strategies, scorers and limits. Calls no model and holds no stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import orjson
 
 from gateway.cache.rules import CacheMode
 from gateway.canary import Canary
 from gateway.capabilities import Limits, Needs, needs_of
+from gateway.choice import Choice, Streaming, WhenUnaffordable, of_quality
 from gateway.config.identity import model_identity, verifiers_identity
 from gateway.config.models import hints_of
 from gateway.config.settings import PolicySettings, Settings
 from gateway.config.verifiers import gate_of
 from gateway.conversations import Sticky
 from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
+from gateway.shadow import Shadow
 from gateway.wishes import NONE, Wishes
 from router.cascade import AnswerScorer, single
 from router.certificate import Certificate
@@ -28,13 +29,6 @@ from router.strategy import Strategy
 from router.verifiers.gate import Gate
 from scorer.errors import ScorerError
 from scorer.scoring import Scorer
-
-WhenUnaffordable = Literal["best_answer", "refuse"]
-Streaming = Literal["buffer", "prefix", "final"]
-"""When a stream's first word may go out.
-
-buffer: when a judged answer is whole and accepted.   prefix: the first stage's as soon as its beginning is good enough.
-final: at once, for streams are the last stage's alone."""
 
 AUTO = "auto"
 PREFIX = "cascade/"
@@ -57,82 +51,11 @@ class Policy:
     streaming: Streaming = "buffer"
     sticky: Sticky | None = None
     canary: Canary | None = None
+    shadow: Shadow | None = None
 
     def strategy_of(self, lot: float) -> Strategy | None:
         """What answers the conversation that drew this lot."""
         return self.canary.strategy if self.canary is not None and self.canary.takes(lot) else self.strategy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What answers one request.
-
-    policy : None where a model was asked for by its own name.
-    strategy : the stages that can serve this request, at least one.
-    tiers : the models of the policy's whole strategy, by which an answer's tier is told.
-    altered : in what the strategy is not carried out as it was chosen and certified.
-    served : what tells the upstreams and verifiers behind it from others.   dropped : wishes that mean nothing here.
-    """
-
-    policy: str | None
-    strategy: Strategy
-    scorer: AnswerScorer | None
-    cache: CacheMode
-    tiers: tuple[str, ...]
-    unlike_rate: float = 0.0  # see router.cascade.AnswerScorer.doubt
-    gate: Gate | None = None
-    fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
-    when_unaffordable: WhenUnaffordable = "best_answer"
-    altered: tuple[str, ...] = ()
-    streaming: Streaming = "buffer"
-    sticky: Sticky | None = None
-    served: str = ""
-    dropped: tuple[str, ...] = ()
-    canary: float | None = None  # the share of conversations that its strategy is tried on
-
-    @property
-    def certificate(self) -> str | None:
-        """What has become of the strategy's certificate, None where it has none."""
-        if self.strategy.certificate is None:
-            return None
-        return f"void: {', '.join(self.altered)}" if self.altered else "holds"
-
-    @property
-    def identity(self) -> str:
-        """Everything about it that decides which answer comes of a request."""
-        strategy = self.strategy
-        stages = [[stage.model, stage.threshold] for stage in strategy.stages]
-        plan = None if strategy.plan is None else [strategy.plan.exchange, strategy.plan.floor]
-        told = [strategy.kind, stages, strategy.safe_model, plan, self.fallbacks, self.unlike_rate, self.served]
-        return orjson.dumps(told).decode()
-
-    def streamed(self) -> "Choice":
-        """The choice for a request that is streamed."""
-        if self.streaming == "prefix" and self.strategy.release is not None:
-            return replace(self, altered=(*self.altered, "prefix"))
-        last = self.strategy.stages[-1].model
-        if self.streaming != "final" or self.strategy.plan is not None or len(self.strategy.stages) == 1:
-            return self
-        stages = (replace(self.strategy.stages[-1], threshold=None),)
-        altered = self.altered if last == self.strategy.reference_model else (*self.altered, "final")
-        return replace(self, strategy=replace(self.strategy, stages=stages, safe_model=last), altered=altered)
-
-    def only(self, keep: Callable[[str], bool], why: str) -> "Choice | None":
-        """The choice with those models only, None if no stage is among them.   why : a word for what this alters."""
-        strategy = self.strategy
-        stages = tuple(stage for stage in strategy.stages if keep(stage.model))
-        if not stages:
-            return None
-        safe = strategy.safe_model if keep(strategy.safe_model) else stages[-1].model
-        fallbacks = tuple(model for model in self.fallbacks if keep(model))
-        if stages == strategy.stages and safe == strategy.safe_model and fallbacks == self.fallbacks:
-            return self
-        narrowed = replace(strategy, stages=stages, safe_model=safe)
-        return replace(self, strategy=narrowed, fallbacks=fallbacks, altered=(*self.altered, why))
-
-    def tier(self, model: str) -> int:
-        """The model's 1-based tier; a safe model outside the strategy comes after its last."""
-        return self.tiers.index(model) + 1 if model in self.tiers else len(self.tiers) + 1
 
 
 class PolicyBook:
@@ -189,7 +112,7 @@ class PolicyBook:
         """Raises ModelNotFound for a name that is not served, NoCapableModel if no tier can do what the body asks,
         InvalidRequest for a wish that the name's policy cannot grant."""
         choice = self._chosen(requested, body, wishes, 1.0 if wishes.bounded else lot)
-        choice = choice if wishes.quality is None else _of_quality(choice, wishes.quality)
+        choice = choice if wishes.quality is None else of_quality(choice, wishes.quality)
         asked = {*(stage.model for stage in choice.strategy.stages), choice.strategy.safe_model, *choice.fallbacks}
         served = [[model, self._identities.get(model)] for model in sorted(asked)]
         return replace(choice, served=orjson.dumps([served, choice.served]).decode())
@@ -253,6 +176,8 @@ class PolicyBook:
         else:
             strategy = replace(single(safe), id=whole.id, reference_model=whole.reference_model)
         altered = [] if len(stages) == len(whole.stages) else ["tiers"]
+        reference = whole.reference_model
+        comparable = reference in self._models and self._why_not(reference, needs) is None
         return Choice(
             policy=policy.name,
             strategy=strategy,
@@ -267,30 +192,8 @@ class PolicyBook:
             altered=(*altered, *(["verifiers"] if policy.gate is not None else [])),
             served=policy.verifiers,
             canary=policy.canary.share if policy.canary is not None and policy.canary.takes(lot) else None,
+            shadow=policy.shadow if comparable else None,
         )
-
-
-def _of_quality(choice: Choice, quality: float) -> Choice:
-    """The choice with no threshold below ``quality``; a plan asks its reference model where it believes in less."""
-    strategy = choice.strategy
-    if strategy.kind == "route":
-        said = "quality cannot be wished for here: the policy chooses its model before there is an answer to judge."
-        raise InvalidRequest(said, param="quality", code="invalid_parameter")
-    stages = tuple(
-        stage if stage.threshold is None else replace(stage, threshold=max(quality, stage.threshold))
-        for stage in strategy.stages
-    )
-    plan = strategy.plan
-    if plan is not None:
-        plan = replace(plan, floor=max(plan.floor, quality))
-    elif not any(stage.threshold is not None for stage in stages):
-        return replace(choice, dropped=(*choice.dropped, "spillway.quality"))
-    if stages == strategy.stages and plan == strategy.plan:
-        return choice
-    altered = (*choice.altered, "quality")
-    release = None if strategy.release is None else max(quality, strategy.release)
-    raised = replace(strategy, stages=stages, plan=plan, release=release)
-    return replace(choice, strategy=raised, altered=altered)
 
 
 def load_policies(
@@ -340,12 +243,23 @@ def load_policies(
                 if written.sticky is None
                 else Sticky(turns=written.sticky.turns, ttl_s=written.sticky.ttl_s),
                 canary=None if tried is None or second is None else Canary(strategy=second, share=tried.share),
+                shadow=_shadow(settings, n, written, strategy),
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}
     identities = {model.name: model_identity(settings, model) for model in settings.models}
     default = settings.default.name if settings.default else None
     return PolicyBook(policies, default, models, fallbacks, identities, lacking)
+
+
+def _shadow(settings: Settings, n: int, written: PolicySettings, strategy: Strategy | None) -> Shadow | None:
+    shadow = written.shadow
+    if shadow is None or strategy is None:
+        return None
+    if strategy.reference_model not in {model.name for model in settings.models}:
+        said = f"asks the strategy's reference model, {strategy.reference_model}, which models does not have"
+        raise settings.refuse(("policies", n, "shadow"), said)
+    return Shadow(share=shadow.share, daily_nanousd=int(shadow.usd_per_day * 10**9))
 
 
 def _plain(model: str) -> Choice:

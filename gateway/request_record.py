@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from gateway.admission import Passing
 from gateway.auth import ANONYMOUS
 from gateway.canary import TAG as CANARY_TAG
+from gateway.choice import Choice
 from gateway.conversations import Hold
 from gateway.exchange import ChatRequest
 from gateway.keys import Caller
 from gateway.ledger.entry import RequestRecord
-from gateway.policies import Choice
+from gateway.shadow import TAG as SHADOW_TAG
 
 STICKY_TAG = "spillway.sticky"
 CERTIFICATE_TAG = "spillway.certificate"
@@ -25,12 +26,14 @@ def record_of(
     """hold : where the request's conversation stands, if it has escalated before."""
     held = {} if hold is None else {STICKY_TAG: str(hold.tier)}
     tried = {} if choice.canary is None else {CANARY_TAG: f"{choice.canary:g}"}
+    shadow = choice.shadow
+    drawn = {} if shadow is None or not shadow.takes(request.query.id) else {SHADOW_TAG: f"{shadow.share:g}"}
     return RequestRecord(
         decision_id=request.query.id,
         created=datetime.now(UTC),
         tenant_id=caller.tenant_id,
         team_id=caller.team_id,
-        tags={**request.wishes.tags, **request.wishes.told(), **held, **tried, **passing.tags},
+        tags={**request.wishes.tags, **request.wishes.told(), **held, **tried, **drawn, **passing.tags},
         key_id=None if caller is ANONYMOUS else caller.key_id,
         policy=choice.policy,
         requested_model=request.model,

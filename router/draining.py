@@ -24,11 +24,12 @@ class Drainage:
         """Whether one more may be left here."""
         return not self._ended and len(self._tasks) < self.most
 
-    def take(self, reading: Coroutine[Any, Any, None]) -> None:
+    def take(self, reading: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Leave it here. It must end by itself, in time, and settle whatever comes."""
         task = asyncio.create_task(reading)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self) -> None:
         """Hang up on all that is still being read; each settles what is known of it."""

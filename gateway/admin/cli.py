@@ -20,7 +20,7 @@ from gateway.errors import GatewayError, InvalidRequest
 from gateway.keys import DEFAULT_TENANT, KeyInfo, KeyRules, KeyStore
 from gateway.options import DEFAULT_CONFIG, ConfigOption
 from gateway.tenancy.directory import Directory
-from gateway.tenancy.scope import LEVELS, Actor, Level, RateLimit, Scope
+from gateway.tenancy.scope import LEVELS, Actor, RateLimit, Scope, TenantLevel
 
 T = TypeVar("T")
 OPERATOR = Actor()
@@ -39,7 +39,7 @@ for group, name in ((orgs, "orgs"), (teams, "teams"), (keys, "keys"), (limits, "
 
 OrgOption = Annotated[str, typer.Option("--org", "--tenant", help="The organisation's id.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, with everything.")]
-LevelArgument = Annotated[Level, typer.Argument(help="org, team or key")]
+LevelArgument = Annotated[TenantLevel, typer.Argument(help="org, team or key")]
 NameArgument = Annotated[str, typer.Argument(help="What it is for, e.g. the app's name.")]
 
 

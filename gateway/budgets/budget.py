@@ -101,6 +101,10 @@ class BudgetExceeded(RequestError):
     status, type, code = 429, "insufficient_quota", "budget_exceeded"
 
 
+class NoBudget(BudgetExceeded):
+    """A call may be made within a budget only, and there is none."""
+
+
 class BudgetNeedsBound(InvalidRequest):
     """A hard budget binds the caller, and nobody can say what this call costs at most."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.budgets.budget import Budget, Standing
+from gateway.budgets.budget import Budget, NoBudget, Standing
 from gateway.budgets.rows import budget_of
 from gateway.budgets.tables import budget_alerts, budget_holds, budget_windows, budgets
 from gateway.budgets.windows import Window, window_of
@@ -24,10 +24,11 @@ from gateway.database import Database, DatabaseUnavailable
 from gateway.errors import RequestError
 from gateway.ledger.billing import Reservation
 from gateway.ledger.reservations import Movement
-from gateway.tenancy.scope import Place, Scope
+from gateway.tenancy.scope import LEVELS, Place, Scope
 
 _Key = tuple[str, int]  # budget and begin of the window
 _REMEMBERED = 10_000
+_ORDER = (*LEVELS, "policy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,8 @@ class BudgetCounters:
 
     def may_spool(self, reservation: Reservation) -> bool:
         """Only where the last call has shown that no hard budget binds this caller."""
+        if reservation.kind == "shadow":
+            return False
         known = self._bindings.get(_place(reservation))
         return known is not None and not known.hard
 
@@ -135,7 +138,7 @@ class BudgetCounters:
             raise DatabaseUnavailable("a budget's window has to be made again")
         refused = self._judge(books, openings, movements, found, held)
         await self._write(connection, books)
-        self.refused += len(refused)
+        self.refused += sum(opening.attempt_id in refused for opening in openings if opening.kind != "shadow")
         self.overruns += books.overruns
         self._remember(openings, found, books)
         return refused
@@ -162,7 +165,8 @@ class BudgetCounters:
         refused: dict[str, Exception] = {}
         for opening in openings:
             binding = [books.standings[key] for key in _windows(opening, found)]
-            refusal = books.reserve(opening, binding)
+            unbounded = opening.kind == "shadow" and not binding
+            refusal = _unbudgeted(opening) if unbounded else books.reserve(opening, binding)
             if refusal is not None:
                 refused[opening.attempt_id] = refusal
         fresh: dict[str, list[dict[str, Any]]] = {}
@@ -177,7 +181,7 @@ class BudgetCounters:
     ) -> Sequence[Budget]:
         """Every budget over one of these attempts, outermost and then oldest first."""
         reservations = [*openings, *(movement.reservation for movement in corrections)]
-        scopes = {scope for reservation in reservations for scope in _place(reservation).scopes}
+        scopes = {scope for reservation in reservations for scope in _scopes(reservation)}
         if not scopes:
             return ()
         query = (
@@ -187,7 +191,7 @@ class BudgetCounters:
         )
         rows = (await connection.execute(query)).mappings().all()
         found = [budget for budget in map(budget_of, rows) if budget.scope in scopes]
-        return sorted(found, key=lambda budget: ("org", "team", "key").index(budget.scope.level))
+        return sorted(found, key=lambda budget: _ORDER.index(budget.scope.level))
 
     async def _holds(
         self, connection: AsyncConnection, attempt_ids: Sequence[str]
@@ -275,7 +279,8 @@ class BudgetCounters:
 
     def _remember(self, openings: Sequence[Reservation], found: Sequence[Budget], books: _Books) -> None:
         now_us = _now_us()
-        for place, opening in {_place(opening): opening for opening in openings}.items():
+        asked = (opening for opening in openings if opening.kind != "shadow")
+        for place, opening in {_place(opening): opening for opening in asked}.items():
             over = [books.standings[key] for key in _windows(opening, found)]
             self._bindings[place] = Binding(
                 hard=any(standing.budget.hard for standing in over),
@@ -291,9 +296,20 @@ def _place(reservation: Reservation) -> Place:
     return Place(org_id=reservation.tenant_id, team_id=reservation.team_id, key_id=reservation.key_id)
 
 
+def _scopes(reservation: Reservation) -> tuple[Scope, ...]:
+    """Whose budgets bind a call. What is asked in shadow is nobody's wish: it has a budget of its own."""
+    if reservation.kind == "shadow":
+        return (Scope(level="policy", id=reservation.policy or ""),)
+    return _place(reservation).scopes
+
+
+def _unbudgeted(opening: Reservation) -> RequestError:
+    return NoBudget(f"What the policy {opening.policy} asks in shadow has no budget.")
+
+
 def _windows(reservation: Reservation, found: Sequence[Budget]) -> dict[_Key, Window]:
     """Where an attempt is booked: by the moment at which it was opened."""
-    scopes: tuple[Scope, ...] = _place(reservation).scopes
+    scopes = _scopes(reservation)
     booked = {}
     for budget in found:
         if budget.scope in scopes:

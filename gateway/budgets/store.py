@@ -47,6 +47,14 @@ class BudgetStore:
                 await connection.execute(update(budgets).where(budgets.c.budget_id == known).values(columns))
         return made
 
+    async def keep(self, budget: Budget) -> None:
+        """Make a budget under its own id, or change it to this. However many do so at once, there is one."""
+        row = columns_of(budget) | {"created_us": _now_us()}
+        own = budgets.c.budget_id == budget.budget_id
+        async with self._database.write() as connection:
+            await connection.execute(self._database.insert_once(budgets), [row])
+            await connection.execute(update(budgets).where(own).values(columns_of(budget) | {"removed_us": None}))
+
     async def remove(self, budget_id: str) -> None:
         """Let a budget bind nobody from now on; its windows stay on record. Raises NotFound."""
         live = (budgets.c.budget_id == budget_id) & budgets.c.removed_us.is_(None)

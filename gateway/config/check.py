@@ -202,6 +202,9 @@ def _policy(
         yield (*where, "safe_model"), f"there is no model {policy.safe_model!r}{closest(policy.safe_model, models)}"
     if any(model.name == policy.safe_model and model.serves != "chat" for model in settings.models):
         yield (*where, "safe_model"), f"{policy.safe_model!r} serves embeddings; a policy's models serve chat"
+    if policy.shadow is not None and policy.strategy is None:
+        said = "belongs to policies with a strategy: without one the safe model, the reference itself, answers"
+        yield (*where, "shadow"), said
     if not serving:
         return
     if policy.strategy is not None and not settings.locate(policy.strategy).is_file():

@@ -241,6 +241,16 @@ class CanarySettings(Section):
     share: float = Field(default=0.05, gt=0, le=0.5)
 
 
+class ShadowSettings(Section):
+    """Asks the strategy's reference model besides, for some of the requests that others answered, and for nobody.
+
+    What the reference would have cost is then seen, where it is only modelled otherwise.
+    """
+
+    share: float = Field(default=0.01, gt=0, le=1)
+    usd_per_day: Decimal = Field(gt=0, le=1_000_000, decimal_places=9, allow_inf_nan=False)  # all of the policy's
+
+
 class PolicySettings(Section):
     """How a request for ``cascade/<name>`` is answered. Without a strategy the safe model answers alone."""
 
@@ -253,6 +263,7 @@ class PolicySettings(Section):
     when_unaffordable: Literal["best_answer", "refuse"] = "best_answer"  # where a budget ends a cascade early
     streaming: Literal["buffer", "prefix", "final"] = "buffer"  # when a stream's first word may go out
     canary: CanarySettings | None = None  # none: the strategy answers every conversation
+    shadow: ShadowSettings | None = None  # none: what the reference model would have cost is only modelled
     sticky: StickySettings | None = None  # none: every turn of a conversation begins with the first tier
     verifiers: tuple[VerifierSettings, ...] = ()
     on_failed_verification: Literal["return", "refuse"] = "return"  # where every answer failed one

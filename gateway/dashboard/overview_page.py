@@ -383,6 +383,8 @@ def _remarks(savings: Savings) -> Iterable[str]:
         )
     if shadow:
         yield f"On {_count(shadow.requests, 'request')} it was asked in shadow, which counts against the saving."
+    if (off := savings.modelled_over_observed) is not None:
+        yield f"Estimated as above, what was asked in shadow would have come to {off} of what it did cost."
     left = savings.unlike + savings.unknown
     if left:
         amount = numbers.money(savings.unlike_nanousd + savings.unknown_nanousd)

@@ -14,9 +14,9 @@ from gateway.ledger.overview import Overview
 from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reports import Reports
 from gateway.tenancy.naming import names_of
-from gateway.tenancy.scope import Level
+from gateway.tenancy.scope import TenantLevel
 
-_BY: tuple[tuple[str, Level | None], ...] = (("team", "team"), ("key", "key"), ("provider", None))
+_BY: tuple[tuple[str, TenantLevel | None], ...] = (("team", "team"), ("key", "key"), ("provider", None))
 
 
 async def read_report(database: Database, filters: Filters, now: datetime) -> Content:

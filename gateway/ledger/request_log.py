@@ -75,6 +75,13 @@ class RequestLog:
             estimated=any(settlement.usage_source == "estimated" for _, settlement in self._settled),
         )
 
+    def has_answer_of(self, model: str) -> bool:
+        """Whether a model's answer was paid for here, whoever got it."""
+        return any(
+            reservation.model == model and reservation.kind == "answer" and settlement.state in ("accepted", "rejected")
+            for reservation, settlement in self._settled
+        )
+
     def bound_nanousd(self, model: str) -> int | None:
         """The most that one call of a model with the request's body can cost now; None where nothing bounds it."""
         return reserve(self._bound, self._tariff.prices.price(model), self._tariff.output_limits.get(model))

@@ -5,7 +5,7 @@ Knows which requests can be compared and how sure their sum is. Knows no page an
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway.database import Database
@@ -33,6 +33,9 @@ class Compared:
     spent_squared: float = 0.0
     reference_squared: float = 0.0
     spent_by_reference: float = 0.0
+    modelled_nanousd: int = 0  # of what was asked in shadow: what its reference would be taken to cost otherwise
+    modelled_squared: float = 0.0
+    modelled_by_reference: float = 0.0
 
     def __add__(self, other: "Compared") -> "Compared":
         return Compared(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
@@ -54,6 +57,18 @@ class Compared:
         share = self.saved_nanousd * _NANO / reference
         return share - _Z * deviation / reference, share + _Z * deviation / reference
 
+    def modelled(self) -> "Share | None":
+        """Of what was asked in shadow: modelled costs over observed ones, by the delta method for a ratio of sums."""
+        n, reference = self.requests, self.reference_nanousd * _NANO
+        if not self.modelled_nanousd or reference <= 0:
+            return None
+        ratio = self.modelled_nanousd * _NANO / reference
+        if n < 2:
+            return Share(requests=n, share=ratio)
+        squares = self.modelled_squared - 2 * ratio * self.modelled_by_reference + ratio**2 * self.reference_squared
+        half = _Z * math.sqrt(max(0.0, squares) * n / (n - 1)) / reference
+        return Share(requests=n, share=ratio, interval=(max(0.0, ratio - half), ratio + half))
+
     def _deviation(self, ratio: float) -> float | None:
         """Of the sum of ``ratio × reference − spent`` over the requests."""
         n = self.requests
@@ -62,6 +77,19 @@ class Compared:
         total = ratio * self.reference_nanousd * _NANO - self.spent_nanousd * _NANO
         squares = ratio**2 * self.reference_squared - 2 * ratio * self.spent_by_reference + self.spent_squared
         return math.sqrt(max(0.0, squares - total**2 / n) * n / (n - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Of so many requests, with a 95 % interval where there are two or more."""
+
+    requests: int
+    share: float
+    interval: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        between = "" if self.interval is None else f" (95 %: {self.interval[0]:.0%} to {self.interval[1]:.0%})"
+        return f"{self.share:.0%}{between}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +128,7 @@ class Savings:
     def as_json(self) -> dict[str, Any]:
         """Plain values, amounts as integers of nano-USD and as decimal strings of USD."""
         interval, share = self.interval_nanousd, self.compared.share_interval()
+        off = self.modelled_over_observed
         return {
             "saved_nanousd": self.saved_nanousd,
             "saved_usd": usd(self.saved_nanousd),
@@ -109,6 +138,7 @@ class Savings:
             "reference_usd": usd(self.compared.reference_nanousd),
             "spent_usd": usd(self.compared.spent_nanousd + self.fruitless_nanousd),
             "requests_compared": self.compared.requests,
+            "modelled_over_observed": None if off is None else asdict(off),
             "by_source": {
                 name: {
                     "meaning": SOURCES.get(name, name),
@@ -127,6 +157,11 @@ class Savings:
             "cannot_be_said": self.caveats(),
         }
 
+    @property
+    def modelled_over_observed(self) -> Share | None:
+        """How far modelled costs are off, where the reference model was asked in shadow."""
+        return self.by_source.get("shadow", Compared()).modelled()
+
     def caveats(self) -> list[str]:
         """What a reader must not take from the number."""
         said = []
@@ -135,6 +170,11 @@ class Savings:
             said.append(
                 f"{modelled} of {self.compared.requests} reference costs are modelled: the reference model might have "
                 "written longer or shorter answers. The interval holds for other requests of this kind, not for that."
+            )
+        if (off := self.modelled_over_observed) is not None:
+            said.append(
+                f"On {off.requests} requests the reference model was asked in shadow: modelled costs would have come "
+                f"to {off} of what it did cost."
             )
         if self.unlike:
             said.append(f"{self.unlike} requests have nothing to compare with: they neither save nor lose here.")
@@ -176,6 +216,7 @@ def savings_of(groups: Iterable[tuple[tuple[Any, ...], Mapping[str, int | float]
             requests=int(values["compared"]),
             spent_nanousd=int(values["compared_nanousd"]),
             reference_nanousd=int(values["reference_nanousd"]),
+            modelled_nanousd=int(values["modelled_nanousd"]),
             **{name: float(values[name]) for name in REQUEST_SQUARES},
         )
         if compared.requests:

@@ -16,7 +16,7 @@ from gateway.amounts import nanousd_of
 from gateway.errors import InvalidKey, InvalidRequest
 from gateway.keys import DEFAULT_TENANT, Caller, KeyRules, KeyStore
 from gateway.routes.observed import notes
-from gateway.tenancy.scope import Actor, Level, RateLimit, Role, Scope
+from gateway.tenancy.scope import Actor, RateLimit, Role, Scope, TenantLevel
 
 Usd = Annotated[int, BeforeValidator(lambda value: nanousd_of(_exact(value)))]
 """An amount as a client writes it, ``"12.50"`` or ``12``, and as it is kept: whole nano-USD."""
@@ -192,7 +192,7 @@ def _add_rates(router: APIRouter, auth: AdminAuth, office: Office) -> None:
         return {"data": [told.rates(limit) for limit in await office.rates(await auth.actor(request))]}
 
     @router.put("/limits/{level}/{scope_id}")
-    async def set_rates(request: Request, level: Level, scope_id: str, body: Rates) -> dict[str, Any]:
+    async def set_rates(request: Request, level: TenantLevel, scope_id: str, body: Rates) -> dict[str, Any]:
         """Say how much it may ask for, in place of what was said before; nothing at all lifts its limits."""
         limit = RateLimit(scope=Scope(level=level, id=scope_id), **body.model_dump())
         await office.set_rates(await auth.actor(request), limit)

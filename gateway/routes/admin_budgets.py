@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request, Response
 from gateway.admin.treasury import BudgetWish, Treasury, standing_told
 from gateway.budgets.windows import Period
 from gateway.routes.admin import AdminAuth, Body, Usd
-from gateway.tenancy.scope import Level, Scope
+from gateway.tenancy.scope import Scope, TenantLevel
 
 
 class NewBudget(Body):
     """PUT /admin/budgets"""
 
-    level: Level
+    level: TenantLevel
     scope: str
     limit_usd: Usd
     period: Period = "monthly"

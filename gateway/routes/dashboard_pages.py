@@ -28,7 +28,7 @@ from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reports import TAG, Reports, Span
 from gateway.ledger.reviews import Reviews, queue
 from gateway.tenancy.naming import names_of, places_of
-from gateway.tenancy.scope import Level
+from gateway.tenancy.scope import TenantLevel
 
 LATEST = 12  # decisions on the first page
 LISTED = 25  # on the page of decisions
@@ -120,7 +120,7 @@ class Figures:
         names: dict[str, str] = {}
         if by in ("org", "team", "key"):
             shown = rows if "csv" in asked.more else rows[:MOST_SHOWN]
-            level: Level = by  # type: ignore[assignment] # one of the three
+            level: TenantLevel = by  # type: ignore[assignment] # one of the three
             names = await names_of(self._database, level, [row.heading for row in shown if row.heading is not None])
         content = await asyncio.to_thread(breakdown, by, rows, names, asked.filters)
         return replace(content, choices=choices(by), kept={"by": by})
@@ -131,7 +131,12 @@ class Figures:
         standings = await BudgetStore(self._database).standings(now_us=now_us)
         places = await places_of(self._database, [one.budget.scope for one in standings])
         actor = viewer.actor
-        seen = [one for one in standings if one.budget.scope in places and actor.sees(places[one.budget.scope].place)]
+        seen = [
+            one
+            for one in standings
+            if (actor.place is None and one.budget.scope.level == "policy")
+            or (one.budget.scope in places and actor.sees(places[one.budget.scope].place))
+        ]
         names = {scope.id: place.name for scope, place in places.items()}
         wanted = asked.more.get("budget")
         chosen = next((one for one in seen if one.budget.budget_id == wanted), max(seen, key=used, default=None))
@@ -151,6 +156,8 @@ class Figures:
             tenant_id=scope.id if scope.level == "org" else None,
             team_id=scope.id if scope.level == "team" else None,
             key_id=scope.id if scope.level == "key" else None,
+            policy=scope.id if scope.level == "policy" else None,
+            kind="shadow" if scope.level == "policy" else None,
         )
         rows = await Reports(self._database).spend("hour" if daily else "day", span, asked.told)
         spent = {row.heading: row.known_nanousd for row in rows}

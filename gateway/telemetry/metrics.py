@@ -40,6 +40,7 @@ class Telemetry:
         self._verdicts = self._counter(Metrics.VERDICTS)
         self._abstentions = self._counter(Metrics.ABSTENTIONS)
         self._sticky = self._counter(Metrics.STICKY)
+        self._shadows = self._counter(Metrics.SHADOWS)
         self._cache = self._counter(Metrics.CACHE)
         self._attempts = self._counter(Metrics.ATTEMPTS)
         self._failures = self._counter(Metrics.ERRORS)
@@ -80,6 +81,10 @@ class Telemetry:
     def stuck(self, policy: str | None) -> None:
         """A request began where its conversation had escalated to."""
         self._sticky.labels(policy or "").inc()
+
+    def shadowed(self, policy: str | None, result: str) -> None:
+        """A request was drawn to be asked of the reference model too. result : of gateway.shadowing.Result."""
+        self._shadows.labels(policy or "", result).inc()
 
     def abstained(self, policy: str | None, reason: str) -> None:
         """The scorer abstained. reason : of router.outcome.Abstention."""

@@ -55,6 +55,9 @@ class Metrics:
     ABSTENTIONS = _counted(
         "spillway_abstentions", "Requests that no score could be given for, by reason", "policy", "reason"
     )
+    SHADOWS = _counted(
+        "spillway_shadow_calls", "Requests drawn to be asked of the reference model too, by result", "policy", "result"
+    )
     STICKY = _counted(
         "spillway_sticky", "Requests that began at a higher tier, their conversation having escalated", "policy"
     )

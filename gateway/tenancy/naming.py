@@ -7,23 +7,23 @@ from typing import Any
 from sqlalchemy import Column, select
 
 from gateway.database import Database
-from gateway.tenancy.scope import LEVELS, Level, Place, Scope
+from gateway.tenancy.scope import LEVELS, Place, Scope, TenantLevel
 from gateway.tenancy.tables import organisations, teams, virtual_keys
 
 _MOST_ASKED_FOR = 900  # by their ids; of more, all are read
-_OF: dict[Level, tuple[Column[Any], Column[Any]]] = {
+_OF: dict[TenantLevel, tuple[Column[Any], Column[Any]]] = {
     "org": (organisations.c.org_id, organisations.c.name),
     "team": (teams.c.team_id, teams.c.name),
     "key": (virtual_keys.c.key_id, virtual_keys.c.name),
 }
-_OUTWARD: dict[Level, tuple[Column[Any], ...]] = {
+_OUTWARD: dict[TenantLevel, tuple[Column[Any], ...]] = {
     "org": (),
     "team": (teams.c.org_id,),
     "key": (virtual_keys.c.tenant_id, virtual_keys.c.team_id),
 }
 
 
-async def names_of(database: Database, level: Level, ids: Collection[str]) -> dict[str, str]:
+async def names_of(database: Database, level: TenantLevel, ids: Collection[str]) -> dict[str, str]:
     """Their names by id, of those that there are; one statement."""
     if not ids:
         return {}

@@ -9,13 +9,16 @@ from typing import Literal
 Role = Literal["admin", "member", "viewer"]
 ROLES: tuple[Role, ...] = ("admin", "member", "viewer")
 
-Level = Literal["org", "team", "key"]
-LEVELS: tuple[Level, ...] = ("org", "team", "key")
+TenantLevel = Literal["org", "team", "key"]
+LEVELS: tuple[TenantLevel, ...] = ("org", "team", "key")
+
+Level = TenantLevel | Literal["policy"]
+"""What can have a budget: a policy has one of the gateway's own, for what it asks in shadow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Scope:
-    """What a budget or a rate limit is for: one organisation, one team or one key."""
+    """What a budget or a rate limit is for: one organisation, one team or one key, or a policy's shadow."""
 
     level: Level
     id: str
@@ -42,7 +45,7 @@ class Place:
     @property
     def scopes(self) -> tuple[Scope, ...]:
         """Everything whose limits bind what happens here, outermost first."""
-        parts: tuple[tuple[Level, str | None], ...] = (
+        parts: tuple[tuple[TenantLevel, str | None], ...] = (
             ("org", self.org_id),
             ("team", self.team_id),
             ("key", self.key_id),

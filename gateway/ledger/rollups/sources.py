@@ -136,6 +136,9 @@ def each_request(ranges: Ranges, *, tagged: bool, sqlite: bool) -> Subquery:
         else_=closings.c.reference_source,
     )
     compared = and_(costs.c.unknown == 0, reference.is_not(None))
+    in_shadow = and_(compared, source == "shadow")
+    modelled = func.coalesce(closings.c.reference_nanousd, reference)  # where nothing is modelled, it is not off
+    modelled_usd = modelled * _NANO
     spent_usd, reference_usd = costs.c.spent * _NANO, reference * _NANO
     same = and_(closings.c.decision_id == requests.c.decision_id, closings.c.month == requests.c.month)
     tables: FromClause = requests.join(costs, costs.c.decision_id == requests.c.decision_id).outerjoin(closings, same)
@@ -162,6 +165,9 @@ def each_request(ranges: Ranges, *, tagged: bool, sqlite: bool) -> Subquery:
             case((compared, spent_usd * spent_usd), else_=0.0).label("spent_squared"),
             case((compared, reference_usd * reference_usd), else_=0.0).label("reference_squared"),
             case((compared, spent_usd * reference_usd), else_=0.0).label("spent_by_reference"),
+            case((in_shadow, modelled), else_=0).label("modelled_nanousd"),
+            case((in_shadow, modelled_usd * modelled_usd), else_=0.0).label("modelled_squared"),
+            case((in_shadow, modelled_usd * reference_usd), else_=0.0).label("modelled_by_reference"),
         )
         .select_from(tables)
         .where(within(requests.c.created_us, ranges))

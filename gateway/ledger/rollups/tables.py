@@ -32,9 +32,16 @@ REQUEST_DIMENSIONS = (
 REQUEST_MEASURES = (
     *("requests", "unknown", "unknown_nanousd", "spent_nanousd", "saved_nanousd"),
     *("compared", "compared_nanousd", "reference_nanousd"),
+    "modelled_nanousd",
 )
-REQUEST_SQUARES = ("spent_squared", "reference_squared", "spent_by_reference")
+REQUEST_SQUARES = (
+    *("spent_squared", "reference_squared", "spent_by_reference"),
+    *("modelled_squared", "modelled_by_reference"),
+)
 """Of the compared requests, in USD²: what an interval around their sums needs. Floating point, unlike all amounts."""
+
+CAME_LATER = ("modelled_nanousd", "modelled_squared", "modelled_by_reference")
+"""The last columns of their tables, and 0 in every row from before them."""
 
 
 def _attempts(name: str, hour: str, comment: str) -> Table:
@@ -65,8 +72,16 @@ def _requests(name: str, hour: str, comment: str) -> Table:
         Column("answered_model", _NAME),
         Column("reference_model", _NAME),
         Column("reference_source", _WORD, comment="observed, shadow or modelled; NULL: nothing to compare with"),
-        *(Column(measure, BigInteger, nullable=False) for measure in REQUEST_MEASURES),
-        *(Column(measure, Double, nullable=False) for measure in REQUEST_SQUARES),
+        *(Column(name, BigInteger, nullable=False) for name in REQUEST_MEASURES if name not in CAME_LATER),
+        *(Column(name, Double, nullable=False) for name in REQUEST_SQUARES if name not in CAME_LATER),
+        Column(
+            "modelled_nanousd",
+            BigInteger,
+            nullable=False,
+            comment="of requests asked in shadow: what their reference would be taken to cost, had it not been asked",
+        ),
+        Column("modelled_squared", Double, nullable=False),
+        Column("modelled_by_reference", Double, nullable=False),
         Index(None, "hour_us"),
         comment=comment,
         sqlite_with_rowid=False,

@@ -1,6 +1,7 @@
 """The counters against a model: whatever is opened, settled, corrected or spooled, in which order and groups ever."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -263,3 +264,40 @@ async def test_each_threshold_is_reached_once(database: Database) -> None:
     for _ in range(3):
         assert await post(database, counters, opening("o", None, 6, 0))  # does not fit
     assert [row["percent"] for row in await rows_of(database, budget_alerts)] == [50, 80, 100]
+
+
+async def test_what_is_asked_in_shadow_is_booked_in_its_policys_budget_and_in_no_tenants(database: Database) -> None:
+    store, counters = BudgetStore(database), BudgetCounters(database)
+    tenants = await store.set(
+        Budget(budget_id="", scope=Scope(level="org", id="acme"), period="total", amount_nanousd=0, hard=True)
+    )
+    shadow = replace(opening("acme", None, 60, 0), kind="shadow", policy="default")
+    async with database.write() as connection:
+        refused = await counters.post(connection, [shadow], [])
+    assert "has no budget" in str(refused[shadow.attempt_id])
+    assert not counters.may_spool(shadow)
+
+    own = Budget(
+        budget_id="bud_shadow", scope=Scope(level="policy", id="default"), period="daily", amount_nanousd=100, hard=True
+    )
+    await asyncio.gather(*(store.keep(own) for _ in range(4)))
+    second = replace(shadow, attempt_id=new_id("att"))
+    async with database.write() as connection:
+        refused = await counters.post(connection, [shadow, second], [])
+    assert set(refused) == {second.attempt_id}
+    async with database.write() as connection:
+        await counters.post(connection, [], [settles(shadow, 50)])
+    standings = {one.budget.budget_id: one for one in await store.standings(now_us=BEGIN_US)}
+    assert set(standings) == {tenants.budget_id, own.budget_id}
+    assert (standings[own.budget_id].reserved_nanousd, standings[own.budget_id].settled_nanousd) == (0, 50)
+    assert standings[tenants.budget_id].settled_nanousd == 0
+    assert counters.refused == 0  # no client was
+
+
+async def test_a_budget_under_its_own_id_is_changed_and_comes_back(database: Database) -> None:
+    store = BudgetStore(database)
+    own = Budget(budget_id="own", scope=Scope(level="policy", id="p"), period="daily", amount_nanousd=1, hard=True)
+    await store.keep(own)
+    await store.remove("own")
+    await store.keep(replace(own, amount_nanousd=2))
+    assert await store.get("own") == replace(own, amount_nanousd=2)

@@ -66,3 +66,36 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
         share_covered += low_share <= share <= high_share
     assert covered / 200 == pytest.approx(0.95, abs=0.05)
     assert share_covered / 200 == pytest.approx(0.95, abs=0.05)
+
+
+def test_how_far_modelled_costs_are_off_is_said_with_an_interval_that_holds() -> None:
+    rng = random.Random(5)
+
+    def draw() -> Compared:
+        reference = round(rng.lognormvariate(0, 0.6) * 1e6)
+        modelled = round(reference * rng.choice((0.4, 0.8, 1.1)))
+        r, m = reference / 1e9, modelled / 1e9
+        return Compared(
+            requests=1, spent_nanousd=reference, reference_nanousd=reference, reference_squared=r * r,
+            modelled_nanousd=modelled, modelled_squared=m * m, modelled_by_reference=m * r,
+        )  # fmt: skip
+
+    population = [draw() for _ in range(4000)]
+    share = sum(i.modelled_nanousd for i in population) / sum(i.reference_nanousd for i in population)
+
+    def in_shadow(*requests: Compared) -> Savings:
+        shadow = sum(requests, Compared())
+        return Savings(compared=shadow, by_source={"shadow": shadow})
+
+    covered = 0
+    for _ in range(200):
+        found = in_shadow(*rng.choices(population, k=150)).modelled_over_observed
+        assert found is not None
+        low, high = found.interval or (0.0, 0.0)
+        covered += low <= share <= high
+    assert covered / 200 == pytest.approx(0.95, abs=0.05)
+    alone = in_shadow(population[0])
+    assert alone.modelled_over_observed is not None
+    assert alone.modelled_over_observed.interval is None
+    assert any(f"come to {alone.modelled_over_observed}" in line for line in alone.caveats())
+    assert in_shadow().modelled_over_observed is None
