@@ -90,9 +90,7 @@ class Reviews:
                 query = query.where(requests.c[name] == getattr(span, name))
         if span.model is not None:
             query = query.where(attempts.c.model == span.model)
-        created_us = (
-            requests.c.created_us + 0
-        )  # no index: SQLite would begin with a month's requests, not with the reviews
+        created_us = requests.c.created_us + 0  # no index: SQLite would begin with a month's requests
         if span.since_us is not None:
             query = query.where(created_us >= span.since_us)
         if span.until_us is not None:
