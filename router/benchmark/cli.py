@@ -32,11 +32,16 @@ def about() -> None:
 def quality(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Logs NAME.jsonl.gz, and prices.json.")],
     final: Annotated[bool, typer.Option("--final", help="Fit on the train splits, judge on the dev splits.")] = False,
+    both: Annotated[
+        bool, typer.Option("--both", help="Out of fold on the train splits, then as --final; and both together.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     sets: Annotated[str, typer.Option("--sets", help="Logs of several models, with commas between; or none.")] = SETS,
     pairs: Annotated[str, typer.Option("--pairs", help="Logs of two models, by RouteLLM's protocol; or none.")] = PAIRS,
     train_splits: Annotated[str, typer.Option("--train-splits", help="Splits that are fitted on.")] = "train",
-    final_splits: Annotated[str, typer.Option("--final-splits", help="Splits that --final judges on.")] = "dev",
+    final_splits: Annotated[
+        str, typer.Option("--final-splits", help="Splits that --final and --both judge on.")
+    ] = "dev",
     prices: Annotated[Path | None, typer.Option("--prices", help="Default: prices.json in the folder.")] = None,
     folds: Annotated[int, typer.Option("--folds", min=2, help="Outer folds, without --final.")] = 5,
     ablations: Annotated[bool, typer.Option("--ablations", help="Also variants of cascade_route.")] = False,
@@ -50,7 +55,11 @@ def quality(
     with _said_in_words():
         started = time.monotonic()
         listed = prices or data / "prices.json"
-        work = _Work(data, listed, _names(train_splits), _names(final_splits) if final else (), folds, seed, one_scorer)
+        if final and both:
+            raise StrategyError("--final and --both: give one of them; --both has what --final tells")
+        judged = _names(final_splits) if final or both else ()
+        outer = 0 if final else folds
+        work = _Work(data, listed, _names(train_splits), judged, outer, seed, one_scorer)
         report: dict[str, Any] = {"seed": seed, "protocol": work.protocol}
         report |= work.several(_names(sets), ablations, workers)
         report["pairs"] = work.pairs(_names(pairs))
@@ -76,32 +85,45 @@ class _Work:
     ) -> None:
         self._folder, self._prices, self._fitted, self._judged = folder, prices, fitted, judged
         self._folds, self._seed, self._one = folds, seed, one_scorer
-        on = f"fitted on {' + '.join(fitted)}, judged on {' + '.join(judged)}"
-        self.protocol = on if judged else f"{folds} outer folds of {' + '.join(fitted)}"
-        if one_scorer and not judged:
-            self.protocol += ", one cross-fitted scorer a log: choices are nested, scores out of fold"
+        told = []
+        if folds:
+            told.append(f"{folds} outer folds of {' + '.join(fitted)}")
+        if folds and one_scorer:
+            told[0] += ", one cross-fitted scorer a log: choices are nested, scores out of fold"
+        if judged:
+            told.append(f"fitted on {' + '.join(fitted)}, judged on {' + '.join(judged)}")
+        self.protocol = "; ".join(told)
 
     def several(self, names: tuple[str, ...], ablations: bool, workers: int | None) -> dict[str, Any]:
         from router.benchmark.nested import Task, outer_tasks, run
         from router.benchmark.report import report_of
 
-        tasks = []
+        tasks: list[Task] = []
         for name in names:
             train = self._queries(name, self._fitted)
-            if not self._judged:
-                tasks += outer_tasks(
-                    name,
-                    train,
-                    self._prices,
-                    n_folds=self._folds,
-                    seed=self._seed,
-                    ablations=ablations,
-                    one=self._one,
+            held = self._queries(name, self._judged) if self._judged else ()
+            if not self._folds:
+                tasks.append(
+                    Task(
+                        dataset=name,
+                        train=train,
+                        held=held,
+                        prices=self._prices,
+                        seed=self._seed,
+                        ablations=ablations,
+                        final=True,
+                    )
                 )
                 continue
-            held = self._queries(name, self._judged)
-            tasks.append(
-                Task(dataset=name, train=train, held=held, prices=self._prices, seed=self._seed, ablations=ablations)
+            tasks += outer_tasks(
+                name,
+                train,
+                self._prices,
+                n_folds=self._folds,
+                seed=self._seed,
+                ablations=ablations,
+                one=self._one,
+                final=held,
             )
         return report_of(run(tasks, _say, workers), seed=self._seed) if tasks else {}
 
@@ -112,7 +134,7 @@ class _Work:
         told = {}
         for name in names:
             train = self._queries(name, self._fitted)
-            parts = [(train, self._queries(name, self._judged))] if self._judged else splits(train, self._folds)
+            parts = splits(train, self._folds) if self._folds else [(train, self._queries(name, self._judged))]
             if all(query.answers for query in train):
                 told[name] = post_answer(parts, PriceBook.load(self._prices), seed=self._seed, progress=_say)
             else:

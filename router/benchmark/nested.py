@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ class Part:
 
     reference : column of the best single model there.   singles_fitted, singles_held : every model alone.
     believed, labels : (m, n held) beliefs in answers by themselves, and their labels, of the candidate models.
+    final : whether the held queries are of another split than those that were fitted on.
     """
 
     dataset: str
@@ -55,14 +56,16 @@ class Part:
     reference_belief: NDArray[np.float64]
     believed: NDArray[np.float64]
     labels: NDArray[np.float64]
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One piece of the work: fit on ``train`` and answer ``held``.
 
-    folds : of each query of ``train``, where nothing is held: one scorer for all of them, scores out of fold, and each
-    fold in turn left out of everything that is chosen on those scores. Else None.
+    folds : of each query of ``train``, for parts out of fold with one scorer for all of them: scores are out of fold,
+    and each fold in turn is left out of everything that is chosen on those scores. ``held``, where there are any, is
+    then answered besides. None: only ``held`` is answered.   final : whether ``held`` is of another split.
     """
 
     dataset: str
@@ -72,16 +75,30 @@ class Task:
     seed: int
     ablations: bool
     folds: tuple[int, ...] | None = None
+    final: bool = False
 
 
 def outer_tasks(
-    dataset: str, queries: Sequence[LoggedQuery], prices: Path, *, n_folds: int, seed: int, ablations: bool, one: bool
+    dataset: str,
+    queries: Sequence[LoggedQuery],
+    prices: Path,
+    *,
+    n_folds: int,
+    seed: int,
+    ablations: bool,
+    one: bool,
+    final: Sequence[LoggedQuery] = (),
 ) -> list[Task]:
-    """One task for each outer fold, or with ``one`` scorer a single task; conversations stay together."""
+    """One task for each outer fold, or with ``one`` scorer a single task; conversations stay together.
+
+    final : queries of another split, that a fit on all of ``queries`` answers last; none where there are none.
+    """
     dealt = np.random.default_rng(seed).permutation(n_folds) if seed else np.arange(n_folds)
     fold = dealt[assign_folds(queries, n_folds)]
 
-    def task(train: Sequence[LoggedQuery], held: Sequence[LoggedQuery], folds: tuple[int, ...] | None) -> Task:
+    def task(
+        train: Sequence[LoggedQuery], held: Sequence[LoggedQuery], folds: tuple[int, ...] | None, last: bool
+    ) -> Task:
         return Task(
             dataset=dataset,
             train=tuple(train),
@@ -90,18 +107,21 @@ def outer_tasks(
             seed=seed,
             ablations=ablations,
             folds=folds,
+            final=last,
         )
 
     if one:
-        return [task(queries, (), tuple(fold.tolist()))]
-    return [
+        return [task(queries, final, tuple(fold.tolist()), bool(final))]
+    outer = [
         task(
             [query for query, f in zip(queries, fold, strict=True) if f != held],
             [query for query, f in zip(queries, fold, strict=True) if f == held],
             None,
+            False,
         )
         for held in range(n_folds)
     ]
+    return [*outer, task(queries, final, None, True)] if final else outer
 
 
 def run(tasks: Sequence[Task], progress: Callable[[str], None], workers: int | None = None) -> list[Part]:
@@ -126,13 +146,15 @@ def work(task: Task) -> list[Part]:
     prices = PriceBook.load(task.prices)
     table = ScoreTable.build(task.train, scorer, prices)
     methods = (*METHODS, *(ABLATIONS if task.ablations else ()))
-    if task.folds is None:
-        return [part_of(task.dataset, table, ScoreTable.build(task.held, scorer, prices), methods)]
-    folds = np.array(task.folds)
-    return [
+    folds = np.array(task.folds or ())
+    parts = [
         part_of(task.dataset, table.take(np.flatnonzero(folds != f)), table.take(np.flatnonzero(folds == f)), methods)
         for f in np.unique(folds)
     ]
+    if task.held:
+        held = ScoreTable.build(task.held, scorer, prices)
+        parts.append(replace(part_of(task.dataset, table, held, methods), final=task.final))
+    return parts
 
 
 def part_of(dataset: str, table: ScoreTable, held: ScoreTable, methods: Sequence[Method]) -> Part:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router.benchmark.choice import ALONE, CAUTION, levels
 from router.benchmark.figures import areas, chosen_runs, held_of, saving
@@ -18,7 +19,17 @@ _RESAMPLED = 60
 
 
 def report_of(parts: Sequence[Part], *, seed: int) -> dict[str, Any]:
-    """All figures of the sets of several models."""
+    """All figures of the sets of several models; where parts are of two kinds, out of fold and final, also of each."""
+    report = _report(parts, seed)
+    if len({part.final for part in parts}) > 1:
+        report["apart"] = {
+            "out of fold": _report([part for part in parts if not part.final], seed),
+            "judged once": _report([part for part in parts if part.final], seed),
+        }
+    return report
+
+
+def _report(parts: Sequence[Part], seed: int) -> dict[str, Any]:
     sets = list(dict.fromkeys(part.dataset for part in parts))
     held = [held_of([part for part in parts if part.dataset == dataset]) for dataset in sets]
     names = list(parts[0].held)
@@ -38,7 +49,7 @@ def report_of(parts: Sequence[Part], *, seed: int) -> dict[str, Any]:
             for level in levels()
         },
         "areas": areas(held, names, OURS, seed=seed),
-        "calibration": {one: calibration([p for p in parts if p.dataset == one], seed) for one in sets},
+        "calibration": calibrations([[p for p in parts if p.dataset == one] for one in sets], seed),
     }
 
 
@@ -70,8 +81,20 @@ def _oracle_cost(part: Part) -> Any:
     return np.where(quality == quality.max(axis=0), cost, np.inf).min(axis=0)
 
 
-def calibration(parts: Sequence[Part], seed: int) -> dict[str, Any]:
-    """Of beliefs in single answers of the candidate models.
+def calibrations(sets: Sequence[Sequence[Part]], seed: int) -> dict[str, Any]:
+    """Of each set and in the mean."""
+    found = {parts[0].dataset: _calibrated(parts, seed + place) for place, parts in enumerate(sets)}
+    eces, values, draws = zip(*found.values(), strict=True)
+    mean = (float(np.mean(eces)), float(np.mean(values)), np.mean(draws, axis=0))
+    return {name: _told(*one) for name, one in {**found, "macro": mean}.items()}
+
+
+def _told(ece: float, value: float, drawn: NDArray[np.float64]) -> dict[str, Any]:
+    return {"ece": ece, "excess": {"value": value, "ci95": list(interval(value + drawn - drawn.mean()))}}
+
+
+def _calibrated(parts: Sequence[Part], seed: int) -> tuple[float, float, NDArray[np.float64]]:
+    """ECE, what of it is in excess, and draws of that: of beliefs in single answers of the candidate models.
 
     Intervals resample queries, and of every draw the same answers are given to the perfect scorer: an answer that was
     drawn twice has one label there too. A gap being an absolute value, chance on top of chance adds less than chance
@@ -91,8 +114,4 @@ def calibration(parts: Sequence[Part], seed: int) -> dict[str, Any]:
         rows = np.concatenate([members[starts[pick] : starts[pick + 1]] for pick in picks])
         drawn.append(excess_calibration_error(believed[rows], labels[rows], rows, seed=seed))
     value = excess_calibration_error(believed, labels, seed=seed)
-    spread = np.array(drawn) - np.mean(drawn)
-    return {
-        "ece": expected_calibration_error(believed, labels),
-        "excess": {"value": value, "ci95": list(interval(value + spread))},
-    }
+    return expected_calibration_error(believed, labels), value, np.array(drawn)

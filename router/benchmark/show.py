@@ -3,11 +3,14 @@
 Computes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from router.benchmark.nested import OURS
 
 Told = Mapping[str, Any]
 
@@ -21,6 +24,8 @@ def show(report: Told) -> None:
         _caution(console, report["caution"])
         _areas(console, report["areas"])
         _calibration(console, report["calibration"])
+    if report.get("apart"):
+        _apart(console, {**report["apart"], "both together": report})
     for name, found in report.get("pairs", {}).items():
         _pair(console, name, found)
     console.print(f"seed {report['seed']}, {report['protocol']}, {report['wall_s']:.0f} s")
@@ -40,7 +45,7 @@ def _savings(console: Console, report: Told, goal: str, title: str) -> None:
         table.add_column(column)
     for method, ways in report[goal].items():
         for way, found in ways.items():
-            rows = {"macro": found["macro"], **(found["sets"] if method == "cascade_route" else {})}
+            rows = {"macro": found["macro"], **(found["sets"] if method == OURS else {})}
             for name, row in rows.items():
                 alone = found["reference_alone"].get(name, sum(found["reference_alone"].values()))
                 table.add_row(
@@ -81,13 +86,54 @@ def _calibration(console: Console, calibration: Told) -> None:
     for column in ("set", "ECE", "in excess of a perfect scorer's"):
         table.add_column(column)
     for name, found in calibration.items():
-        excess = found["excess"]
-        table.add_row(
-            name,
-            f"{found['ece']:.4f}",
-            f"{excess['value']:+.4f} ({excess['ci95'][0]:+.4f} … {excess['ci95'][1]:+.4f})",
-        )
+        table.add_row(name, f"{found['ece']:.4f}", _excess(found))
     console.print(table)
+
+
+def _apart(console: Console, reports: Told) -> None:
+    """The macro figures of queries out of fold, of those of another split, and of both together, side by side."""
+    table = Table(title="macro: out of fold on the splits fitted on, judged once on the others, both together")
+    table.add_column(OURS)
+    for kind, report in reports.items():
+        table.add_column(f"{kind}, {sum(report['queries'].values()):,} queries")
+    for title, told in _rows(reports["both together"]).items():
+        table.add_row(title, *(told(report) for report in reports.values()))
+    console.print(table)
+
+
+def _rows(report: Told) -> dict[str, Callable[[Told], str]]:
+    """By title, how a row is read from any of the reports."""
+    rows: dict[str, Callable[[Told], str]] = {}
+    for way in ("pooled", "by set"):
+        for level in report["caution"]:
+            rows[f"match, {way}, caution {level}"] = partial(_brought, ("caution", level, way))
+        rows[f"… against the cheapest equal model, {way}"] = partial(_against_equal, way)
+        rows[f"most, {way}"] = partial(_brought, ("most", OURS, way))
+    for name, area in report["areas"].items():
+        if area["above"] is not None:
+            rows[f"area above {name}"] = partial(_above, name)
+    rows["calibration error in excess"] = lambda told: _excess(told["calibration"]["macro"])
+    return rows
+
+
+def _brought(path: tuple[str, ...], report: Told) -> str:
+    found: Any = report
+    for key in path:
+        found = found[key]
+    return f"{_points(found['macro']['quality'])}; {_share(found['macro']['saving'])}"
+
+
+def _against_equal(way: str, report: Told) -> str:
+    return _share(report["match"][OURS][way]["macro"]["saving_against_equal"])
+
+
+def _above(name: str, report: Told) -> str:
+    return _number(report["areas"][name]["above"])
+
+
+def _excess(found: Told) -> str:
+    low, high = found["excess"]["ci95"]
+    return f"{found['excess']['value']:+.4f} ({low:+.4f} … {high:+.4f})"
 
 
 def _pair(console: Console, name: str, found: Told) -> None:

