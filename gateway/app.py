@@ -57,6 +57,7 @@ from gateway.shadowing import Shadowing
 from gateway.telemetry.metrics import Telemetry
 from gateway.telemetry.tracing import current_id
 from gateway.tenants import Tenants
+from gateway.transcripts.keeper import TranscriptKeeper, TranscriptRules
 from router.cascade import AnswerScorer, Cascade
 from router.draining import Drainage
 from router.pricing import PriceBook
@@ -95,6 +96,7 @@ class Gateway:
         self._tracing = tracing_of(settings, lambda: self._serving.offer.settings)
         self._telemetry = Telemetry(models=settings.telemetry.max_models, trace_id=current_id)
         self._once: Once | None = None  # until the lifespan begins
+        self._transcripts = TranscriptKeeper(self._database, self._transcript_rules)
         self._shadowing = Shadowing(BudgetStore(self._database), self._telemetry)
         self._drainage = Drainage(most_s=settings.ledger.drain_s, most=settings.ledger.drain_most)
         self.reloading = Reloading(
@@ -108,6 +110,7 @@ class Gateway:
             LedgerMetrics(self._ledger),
             self._tenants.metrics,
             ConfigMetrics(self.reloading, self._serving),
+            self._transcripts,
         ):
             self._telemetry.register(collector)
         self.app = self._public()
@@ -173,6 +176,7 @@ class Gateway:
             await ledger.start()
             stack.push_async_callback(ledger.stop)
             await stack.enter_async_context(RollupKeeper(database, self._settings.ledger.rollup_every_s).running())
+            await stack.enter_async_context(self._transcripts.running())
             await stack.enter_async_context(RetentionKeeper(database, self._ages).running())
             idle = IdleBooks(database, lambda: gpu_bills(self._serving.offer.settings))
             await stack.enter_async_context(idle.running())
@@ -193,6 +197,10 @@ class Gateway:
     def _ages(self) -> Ages:
         kept = self._serving.offer.settings.ledger.retention
         return Ages(details=kept.details_days, money=kept.money_days)
+
+    def _transcript_rules(self) -> TranscriptRules:
+        told = self._serving.offer.settings.transcripts
+        return TranscriptRules(share=told.share, days=told.days, most_bytes=told.max_bytes)
 
     def _adopt(self, settings: Settings) -> None:
         self._tenants.adopt(settings)
@@ -217,6 +225,7 @@ class Gateway:
             once=once,
             conversations=self._conversations,
             shadowing=self._shadowing,
+            transcripts=self._transcripts,
             held=held,
         )
 

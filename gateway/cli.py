@@ -56,6 +56,7 @@ BROUGHT = (
     ),
     Brought("prices", "gateway.admin.prices_command", "Compare and import prices; price settled calls anew."),
     Brought("ledger", "gateway.ledger.verify_command", "Check the ledger against its hash chains; roll it up."),
+    Brought("transcripts", "gateway.transcripts.command", "Questions and answers that were kept: a log to train from."),
     Brought("demo", "gateway.demo.cli", "See a cascade at work on simulated models, without any key."),
     Brought("simulate", "gateway.demo.cli", "Serve the demo's simulated models."),
 )

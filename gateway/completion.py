@@ -4,7 +4,6 @@ Knows the order of these steps and who must hear of what. Knows no HTTP: the rou
 else, call it.
 """
 
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
@@ -19,7 +18,7 @@ from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_rea
 from gateway.canary import lot_of
 from gateway.capabilities import needs_of
 from gateway.choice import Choice
-from gateway.conversations import Conversations, Hold
+from gateway.conversations import Conversations, Hold, conversation_of
 from gateway.errors import NotCached
 from gateway.exchange import ChatRequest, Completion, Decision
 from gateway.idempotency.once import Once
@@ -32,6 +31,7 @@ from gateway.policies import PolicyBook
 from gateway.request_record import as_altered, record_of
 from gateway.shadowing import Repeated, Shadowing
 from gateway.telemetry.metrics import Telemetry
+from gateway.transcripts.keeper import Transcript, TranscriptKeeper
 from gateway.upstream_errors import refusal
 from gateway.wishes import CacheWish
 from router.backends.backend import Call, Chunk
@@ -68,6 +68,7 @@ class Completions:
         once: Once,
         conversations: Conversations,
         shadowing: Shadowing,
+        transcripts: TranscriptKeeper,
         held: Held = nullcontext,
     ) -> None:
         self._once, self._held = once, held
@@ -75,6 +76,7 @@ class Completions:
         self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
         self._timeout_s, self._gate = timeout_s, gate
         self._conversations, self._shadowing = conversations, shadowing
+        self._transcripts = transcripts
         self._tariff, self._pools = tariff, pools
 
     async def complete(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
@@ -100,7 +102,7 @@ class Completions:
 
     async def _let_in(self, request: ChatRequest, caller: Caller) -> AsyncGenerator[Decision | Chunk | Completion]:
         named = self._policies.named(request.model, request.wishes)
-        lot = lot_of(caller.tenant_id, _conversation(request)) if self._policies.has_canaries else 1.0
+        lot = lot_of(caller.tenant_id, conversation_of(request.query.messages)) if self._policies.has_canaries else 1.0
         choice = self._policies.choose(named, request.body, request.wishes, lot)
         must_be_open_to(caller, named, choice.policy)
         choice, hold = self._held_at(request, caller, choice)
@@ -134,7 +136,7 @@ class Completions:
         log = self._ledger.log_for(record, request.body, most_nanousd=most_nanousd, tariff=self._tariff)
         choice = within_limit(choice, most_nanousd, log.bound_nanousd)
         await self._ledger.open_request(as_altered(record, choice))
-        page = Page(log, choice, self._telemetry, passing)
+        page = Page(log, choice, self._telemetry, passing, self._transcript(request))
         page.asked(request)
         draft = Decision(
             id=record.decision_id,
@@ -161,6 +163,10 @@ class Completions:
                         await self._keep(key, choice, event)
                 yield event
 
+    def _transcript(self, request: ChatRequest) -> Transcript | None:
+        wanted = request.wishes.transcript and request.body.get("store") is not False and "messages" in request.body
+        return self._transcripts.of(request.query) if wanted else None
+
     def _shadow(self, request: ChatRequest, choice: Choice, page: Page, record: RequestRecord) -> None:
         """Ask the reference model too, where that was drawn and it did not answer anyway."""
         shadow, model = choice.shadow, choice.strategy.reference_model
@@ -176,7 +182,7 @@ class Completions:
                 model=model,
                 place=choice.tier(model) - 1,
                 timeout_s=self._timeout_s,
-                page=Page(log, choice, self._telemetry, Passing(pressure=0.0, headers={})),
+                page=Page(log, choice, self._telemetry, Passing(pressure=0.0, headers={}), page.transcript),
                 pools=self._pools,
                 held=self._held(),
             )
@@ -201,7 +207,10 @@ class Completions:
         live = False
         timeout_s = self._timeout_s if request.timeout_s is None else min(self._timeout_s, request.timeout_s)
         call = Call(
-            request_id=request.query.id, body=request.body, timeout_s=timeout_s, affinity=_conversation(request)
+            request_id=request.query.id,
+            body=request.body,
+            timeout_s=timeout_s,
+            affinity=conversation_of(request.query.messages),
         )
         running = self._cascade.run(
             request.query,
@@ -332,13 +341,6 @@ class Completions:
             created_unix_s=time.time(),
         )
         await self._cache.put(key, entry)
-
-
-def _conversation(request: ChatRequest) -> str:
-    """What the turns of one conversation have in common: everything up to its first question."""
-    messages = request.query.messages
-    first = next((n for n, message in enumerate(messages) if message.get("role") == "user"), 0)
-    return hashlib.sha256(repr(messages[: first + 1]).encode("utf-8", "replace")).hexdigest()
 
 
 def _may_keep(request: ChatRequest, choice: Choice) -> bool:

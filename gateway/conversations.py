@@ -74,3 +74,9 @@ class Conversations:
 def _key(owner: str, messages: Sequence[Message]) -> bytes:
     told = repr([owner, *messages]).encode("utf-8", "replace")
     return hashlib.blake2b(told, digest_size=16).digest()
+
+
+def conversation_of(messages: Sequence[Message]) -> str:
+    """What the turns of one conversation have in common: everything up to its first question."""
+    first = next((n for n, message in enumerate(messages) if message.get("role") == "user"), 0)
+    return hashlib.sha256(repr(tuple(messages[: first + 1])).encode("utf-8", "replace")).hexdigest()

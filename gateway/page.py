@@ -1,4 +1,4 @@
-"""A request's page in the ledger, and what metrics and traces hear of it.
+"""A request's page in the ledger, and what metrics, traces and transcripts hear of it.
 
 Knows who must hear of a call's beginning and end, and of the decision. Decides nothing.
 """
@@ -12,14 +12,24 @@ from gateway.ledger.request_log import RequestLog
 from gateway.telemetry.metrics import Telemetry
 from gateway.telemetry.names import Spans
 from gateway.telemetry.tracing import current
+from gateway.transcripts.keeper import Transcript
 from router.outcome import Attempt
 from router.trial import Opening
 
 
 class Page:
-    """router.trial.AttemptLog. model : whose call was opened last."""
+    """router.trial.AttemptLog. model : whose call was opened last.   transcript : None where nothing is kept."""
 
-    def __init__(self, log: RequestLog, choice: Choice, telemetry: Telemetry, passing: Passing) -> None:
+    def __init__(
+        self,
+        log: RequestLog,
+        choice: Choice,
+        telemetry: Telemetry,
+        passing: Passing,
+        transcript: Transcript | None = None,
+    ) -> None:
+        self.transcript = transcript
+        self._kept: set[str] = set()  # attempts whose answers belong into it
         self.log, self._choice, self._telemetry, self.passing = log, choice, telemetry, passing
         self._trace = current()  # a call may end after the request's own time, somewhere else
         self.model = ""
@@ -39,6 +49,8 @@ class Page:
             self.model = opening.model
         else:
             await self.log.open(opening)
+        if opening.kind in ("answer", "shadow"):
+            self._kept.add(opening.attempt_id)
         if self._trace is not None:
             self._trace.opened(opening)
 
@@ -49,6 +61,8 @@ class Page:
             self.passing.used_tokens = (self.passing.used_tokens or 0) + counted
         before = self.log.spent.nanousd
         self.log.close(attempt)
+        if self.transcript is not None and attempt.id in self._kept:
+            self.transcript.answered(attempt)
         self._telemetry.verified(self._choice.policy, attempt.verdicts)
         after = self.log.spent.nanousd
         nanousd = None if before is None or after is None else after - before

@@ -45,6 +45,7 @@ class Wishes:
     max_cost_nanousd : what all calls of the request together may cost.
     quality : no tier before the last is to be accepted with a lower score. It never lowers what the policy asks for.
     min_tier, max_tier : 1-based, both included, in the policy's whole strategy.
+    transcript : False where what is asked and answered must not be kept.
     """
 
     max_cost_nanousd: int | None = None
@@ -54,6 +55,7 @@ class Wishes:
     max_tier: int | None = None
     cache: CacheWish = CacheWish()
     tags: Mapping[str, str] = field(default_factory=dict)
+    transcript: bool = True
 
     @property
     def bounded(self) -> bool:
@@ -160,6 +162,14 @@ def _cache(where: str, value: Any) -> CacheWish:
     )
 
 
+def _truth(where: str, value: Any) -> bool:
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower())
+    if not isinstance(value, bool):
+        raise _wrong(where, "must be true or false")
+    return value
+
+
 def _tags(where: str, value: Any) -> dict[str, str]:
     if isinstance(value, str):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
@@ -184,6 +194,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_tier": _tier,
     "cache_control": _cache,
     "tags": _tags,
+    "transcript": _truth,
 }
 _ATTRIBUTES = {"max_cost_usd": "max_cost_nanousd", "cache_control": "cache"}
 
@@ -202,6 +213,7 @@ SCHEMA: Mapping[str, Any] = {
         "max_tier": {"type": "integer", "minimum": 1, "maximum": _MOST_TIERS},
         "cache_control": {"type": "string", "description": "no-cache, no-store, only-if-cached, max-age=SECONDS"},
         "tags": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": _MOST_TAGS},
+        "transcript": {"type": "boolean", "description": "false: what is asked and answered is not kept"},
     },
     "additionalProperties": False,
 }

@@ -142,6 +142,10 @@ def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
 def _retention(settings: Settings) -> Iterator[Finding]:
     """Text goes strictly before money."""
     where, kept = ("ledger", "retention"), settings.ledger.retention
+    texts = settings.transcripts
+    if texts.share and kept.details_days is not None and texts.days > kept.details_days:
+        said = f"must be at most ledger.retention.details_days ({kept.details_days}): questions and answers go first"
+        yield ("transcripts", "days"), said
     if kept.money_days is None:
         return
     if kept.details_days is None:

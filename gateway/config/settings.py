@@ -168,6 +168,14 @@ class IdempotencySettings(Section):
     max_bytes: int = Field(default=1024 * 1024, ge=1024)  # of one answer; a larger one is not kept
 
 
+class TranscriptSettings(Section):
+    """Questions and answers, kept in the database to be looked at and trained from. By default none are."""
+
+    share: float = Field(default=0.0, ge=0, le=1)  # of requests
+    days: int = Field(default=30, ge=1, le=36_500)
+    max_bytes: int = Field(default=256 * 1024, ge=1024)  # of one question, or one answer; longer ones are not kept
+
+
 class PriceSettings(Section):
     """USD per million tokens, exact as written."""
 
@@ -283,6 +291,7 @@ class Settings(Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
+    transcripts: TranscriptSettings = TranscriptSettings()
     prices: Path | None = None
     models: tuple[ModelSettings, ...] = Field(min_length=1)
     policies: tuple[PolicySettings, ...] = ()

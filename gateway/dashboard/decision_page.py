@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.dashboard import numbers
 from gateway.ledger.decisions import AttemptReport, DecisionReport
+from gateway.transcripts.store import QUESTION
 
 _STOPPED = {
     "accepted": "{model} answered, for its score reached the threshold of its tier.",
@@ -86,6 +87,32 @@ def step_rows(step: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         elif value is not None and not isinstance(value, list):
             rows.append((f"{words}: {_figure(value)}", [""] * len(models)))
     return rows
+
+
+def question_of(said: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The messages of a transcript: who speaks, and what is said, as text."""
+    messages = said.get(QUESTION, {}).get("messages", [])
+    return [(str(message.get("role", "")), _spoken(message)) for message in messages]
+
+
+def answer_words(answer: Mapping[str, Any]) -> str:
+    """An answer of a transcript, as text."""
+    return _spoken({"content": answer.get("text"), "tool_calls": answer.get("tool_calls")}) or "(nothing)"
+
+
+def _spoken(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [content]
+    told = [part if isinstance(part, str) else _part(part) for part in parts if part is not None]
+    called = [call.get("function") or {} for call in message.get("tool_calls") or ()]
+    calls = [f"{function.get('name')}({function.get('arguments')})" for function in called]
+    return "\n".join([*told, *calls])
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        return str(part["text"])
+    return f"[{part.get('type', 'part')}]" if isinstance(part, Mapping) else str(part)
 
 
 def _figure(value: object) -> str:

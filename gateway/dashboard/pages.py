@@ -17,7 +17,15 @@ from markupsafe import Markup
 
 from gateway.dashboard import numbers
 from gateway.dashboard.charts import drawn
-from gateway.dashboard.decision_page import ending, step_models, step_rows, usage_words, verdict
+from gateway.dashboard.decision_page import (
+    answer_words,
+    ending,
+    question_of,
+    step_models,
+    step_rows,
+    usage_words,
+    verdict,
+)
 from gateway.dashboard.filters import PERIODS, Filters
 from gateway.dashboard.panel import Content, exact, shown
 from gateway.dashboard.viewer import Viewer
@@ -130,8 +138,13 @@ class Pages:
         """The statements behind a page's figures."""
         return self._render("statements.html", **_around(frame), told=told)
 
-    def decision(self, frame: Frame, report: DecisionReport, label: str | None = None) -> str:
-        """The page that explains one request. label : what the viewer has said of its answer."""
+    def decision(
+        self, frame: Frame, report: DecisionReport, label: str | None = None, said: Mapping[str, Any] | None = None
+    ) -> str:
+        """The page that explains one request.
+
+        label : what the viewer has said of its answer.   said : its transcript, as far as there is one for the viewer.
+        """
         return self._render(
             "decision.html",
             **_around(frame),
@@ -142,6 +155,9 @@ class Pages:
             step_models=step_models,
             step_rows=step_rows,
             label=label,
+            question=question_of(said or {}),
+            said=said or {},
+            answer_words=answer_words,
         )
 
     def login(self, *, then: str, refusal: str | None = None) -> str:

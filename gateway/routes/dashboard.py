@@ -27,6 +27,7 @@ from gateway.keys import KeyStore
 from gateway.ledger.decisions import explain
 from gateway.ledger.reviews import Reviews
 from gateway.routes.dashboard_pages import Asked, Figures, PageOf
+from gateway.transcripts.store import TranscriptStore
 
 COOKIE = "spillway_session"
 _LONGEST_FORM = 4096
@@ -129,7 +130,9 @@ class _Dashboard:
                 frame = self._frame(request, "", "Decision", "Why this answer", self._asked(request, viewer))
                 said = await Reviews(self._database).said(report.decision_id, viewer.key_id)
                 word = next((word for word, value in _LABELS.items() if value == said), None)
-                return _html(self._pages.decision(frame, report, word))
+                may_read = viewer.may_review(report.tenant_id, report.team_id, report.key_id)
+                kept = await TranscriptStore(self._database).of(report.decision_id) if may_read else {}
+                return _html(await asyncio.to_thread(self._pages.decision, frame, report, word, kept))
             return self._none(viewer, "No such decision", "There is none with this id among those that you may see.")
 
         return await self._for_viewer(request, page)
