@@ -35,6 +35,7 @@ BROUGHT = (
     Brought("keys", "gateway.admin.cli", "Create, list, change, rotate and revoke the keys that clients call with."),
     Brought("budgets", "gateway.admin.budget_cli", "What an organisation, a team or a key may spend."),
     Brought("limits", "gateway.admin.cli", "How much an organisation, a team or a key may ask for."),
+    Brought("label", "gateway.labelling.command", "Have a model grade the answers of a log, each pair in both orders."),
     Brought("train", "scorer.cli", "Train a scorer from logged answers."),
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),

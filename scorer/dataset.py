@@ -16,7 +16,7 @@ import orjson
 from scorer.errors import BadLogLine, LogUnreadable
 from scorer.logline import LoggedAnswer, LoggedQuery, line_of, parse_line, query_hash
 
-__all__ = ["Log", "LoggedAnswer", "LoggedQuery", "query_hash", "read_log", "write_log"]
+__all__ = ["Log", "LoggedAnswer", "LoggedQuery", "lines", "query_hash", "read_log", "write_log"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -39,7 +39,7 @@ def read_log(paths: Iterable[Path | str], *, split: str | None = None, skip_bad:
     queries: list[LoggedQuery] = []
     n_bad = 0
     for path in paths:
-        for number, line in _lines(Path(path)):
+        for number, line in lines(Path(path)):
             try:
                 query = parse_line(line, str(path), number)
             except BadLogLine:
@@ -74,7 +74,8 @@ def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if gzipped else path.open("rb")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, gzipped or not, with their numbers. Raises LogUnreadable."""
     number = 0
     with _open(path) as handle:
         try:

@@ -14,16 +14,17 @@ from pathlib import Path
 from tests.upstream import BadUpstream, Exchange
 from tests.wire import chunk_of, event
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def spillway(*arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
     command = [sys.executable, "-m", "gateway.cli", *arguments]
     clean = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_HOST"))}
-    root = Path(__file__).resolve().parents[1]
     return subprocess.run(
         command,
         cwd=folder,
-        env=clean | {"PYTHONPATH": str(root)} | dict(env or {}),
+        env=clean | {"PYTHONPATH": str(ROOT)} | dict(env or {}),
         capture_output=True,
         text=True,
         timeout=120,
@@ -61,11 +62,10 @@ def served_apart(
 @contextmanager
 def starting(folder: Path, *, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """`spillway serve`, whatever becomes of it; killed at the end if it still runs."""
-    root = Path(__file__).resolve().parents[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway.cli", "serve", "--port", "0"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root)} | dict(env or {}),
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(env or {}),
         stderr=subprocess.PIPE,
         text=True,
     )
