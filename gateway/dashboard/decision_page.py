@@ -50,6 +50,8 @@ def ending(attempt: AttemptReport) -> str:
         return f"The call failed: {attempt.error_kind or 'unknown error'}{status}."
     if attempt.state == "cancelled":
         return "The call was cut off before its answer was complete."
+    if attempt.kind == "shadow":
+        return "It was asked to compare with, and nobody was given its answer."
     if attempt.score is None:
         return "The answer was taken without a score." if attempt.state == "accepted" else "The answer has no score."
     if attempt.threshold is None:

@@ -231,8 +231,9 @@ def _decision(values: RowMapping, calls: tuple[AttemptReport, ...], *, details_d
         ),
         *("scorer_version", "reference_model", "status", "stop_reason", "answered_attempt", "answered_model"),
         "abstention",
-        *("cache_status", "saved_nanousd", "reference_nanousd", "reference_source"),
+        *("cache_status", "saved_nanousd"),
     ]
+    reference_nanousd, reference_source = _reference(values, calls)
     return DecisionReport(
         created=_moment(values["created_us"]),
         closed=None if values["closed_us"] is None else _moment(values["closed_us"]),
@@ -240,8 +241,20 @@ def _decision(values: RowMapping, calls: tuple[AttemptReport, ...], *, details_d
         steps=tuple(orjson.loads(values["steps"] or "[]")),
         attempts=calls,
         details_dropped=details_dropped,
+        reference_nanousd=reference_nanousd,
+        reference_source=reference_source,
         **{name: values[name] for name in names},
     )
+
+
+def _reference(values: RowMapping, calls: Sequence[AttemptReport]) -> tuple[int | None, str | None]:
+    """What the reference model would have cost: what it did cost in shadow, where it was asked so."""
+    if values["reference_source"] != "observed":
+        for call in calls:
+            answers = call.kind == "shadow" and call.state in ("accepted", "rejected")
+            if answers and call.model == values["reference_model"] and call.amount_nanousd is not None:
+                return call.amount_nanousd, "shadow"
+    return values["reference_nanousd"], values["reference_source"]
 
 
 def _attempt(values: RowMapping, lines: Sequence[Row[Any]]) -> AttemptReport:

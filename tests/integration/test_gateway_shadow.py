@@ -75,6 +75,7 @@ async def test_what_a_cheap_model_answered_is_asked_of_the_reference_too(tmp_pat
             assert float(response.headers["x-spillway-cost-usd"]) * 1e9 == pytest.approx(answered.amount_nanousd)
 
             assert small.asked[0].body | {"model": ""} == large.asked[0].body | {"model": ""}
+            assert (decision.reference_nanousd, decision.reference_source) == (70_000, "shadow")
             saved = await savings(gateway)
             assert set(saved.by_source) == {"shadow"}
             assert saved.compared.reference_nanousd == 70_000
