@@ -24,6 +24,7 @@ from scorer.features.analysis import Analysis, analyse
 from scorer.features.query import QueryReading, content_text, read_query
 from scorer.features.table import AnswerTable, tabulate
 from scorer.member import Member
+from scorer.reasons import Reason, reasons_of
 from scorer.registry import Artifact, read
 
 _KEPT_READINGS = 512  # queries and answers of requests in flight
@@ -65,14 +66,13 @@ class Scorer:
         models that the scorer does not know say nothing to it; of several by one model it looks at one.
         Raises UnknownModel if the answer's model was not in the training log.
         """
-        column = self._column(answer.model)
-        self._check_judges()
-        known = sorted((other for other in others if other.model in self._columns), key=_order)
-        beside = {other.model: other for other in known} | {answer.model: answer}
-        key, reading = self._reading(query)
-        analyses = [self._analysis(key, reading, each) for each in beside.values()]
-        table = tabulate([(reading, analyses)], self._trained.models, 1, terms=False)
+        column, table = self._beside(query, answer, others)
         return round(float(self._ensemble.score(table, np.array([column])).mean()), _DECIMALS)
+
+    def reasons(self, query: Query, answer: Answer, others: Sequence[Answer] = ()) -> tuple[Reason, ...]:
+        """What moved the score of an answer, the weightiest first; see ``scorer.reasons``. Raises UnknownModel."""
+        column, table = self._beside(query, answer, others)
+        return reasons_of(self._trained.members, table, column)
 
     def score_log(self, queries: Sequence[LoggedQuery], model: str, others: Sequence[str] = ()) -> NDArray[np.float64]:
         """(n,) scores of one model's logged answers, given the logged answers of ``others``.
@@ -205,6 +205,16 @@ class Scorer:
     def priors(self) -> Mapping[str, float]:
         """Mean quality by model on the training queries."""
         return self._trained.priors
+
+    def _beside(self, query: Query, answer: Answer, others: Sequence[Answer]) -> tuple[int, AnswerTable]:
+        """Which column of the table of one query is the answer's, and the table."""
+        column = self._column(answer.model)
+        self._check_judges()
+        known = sorted((other for other in others if other.model in self._columns), key=_order)
+        beside = {other.model: other for other in known} | {answer.model: answer}
+        key, reading = self._reading(query)
+        analyses = [self._analysis(key, reading, each) for each in beside.values()]
+        return column, tabulate([(reading, analyses)], self._trained.models, 1, terms=False)
 
     def _folds(self, queries: Sequence[LoggedQuery]) -> NDArray[np.int64]:
         """(n,) the member that did not see a query; −1 where none did."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.config.prices import gpu_bills
 from gateway.offer import Offer
+from router.cascade import AnswerScorer
 from router.strategy import Strategy
 
 
@@ -40,6 +41,7 @@ class Facts:
     """undated : models whose price says neither from when nor until when it holds.   unpriced : models without one.
 
     hourly_nanousd : by provider, what its self-hosted capacity costs.   providers : by model, whose bill it comes on.
+    scorers : by version, those that judge now.
     """
 
     models: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class Facts:
     deployments: tuple[DeploymentFacts, ...] = ()
     hourly_nanousd: Mapping[str, int] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
+    scorers: Mapping[str, AnswerScorer] = field(default_factory=dict)
 
 
 def facts_of(offer: Offer) -> Facts:
@@ -90,4 +93,5 @@ def facts_of(offer: Offer) -> Facts:
         deployments=tuple(deployments),
         hourly_nanousd=gpu_bills(offer.settings),
         providers=dict(offer.tariff.providers),
+        scorers={policy.scorer.version: policy.scorer for policy in offer.policies if policy.scorer is not None},
     )

@@ -32,6 +32,7 @@ from gateway.dashboard.viewer import Viewer
 from gateway.ledger.decisions import DecisionReport
 from gateway.ledger.entry import usd
 from gateway.ledger.overview import Period
+from scorer.reasons import Reason
 
 STATIC = "/dashboard/static"
 
@@ -139,11 +140,17 @@ class Pages:
         return self._render("statements.html", **_around(frame), told=told)
 
     def decision(
-        self, frame: Frame, report: DecisionReport, label: str | None = None, said: Mapping[str, Any] | None = None
+        self,
+        frame: Frame,
+        report: DecisionReport,
+        label: str | None = None,
+        said: Mapping[str, Any] | None = None,
+        reasons: Mapping[str, Sequence[Reason]] | None = None,
     ) -> str:
         """The page that explains one request.
 
         label : what the viewer has said of its answer.   said : its transcript, as far as there is one for the viewer.
+        reasons : what moved the scores of its answers, by attempt.
         """
         return self._render(
             "decision.html",
@@ -158,6 +165,7 @@ class Pages:
             question=question_of(said or {}),
             said=said or {},
             answer_words=answer_words,
+            reasons=reasons or {},
         )
 
     def login(self, *, then: str, refusal: str | None = None) -> str:

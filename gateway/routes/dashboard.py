@@ -20,6 +20,7 @@ from gateway.auth import ANONYMOUS
 from gateway.dashboard.facts import Facts
 from gateway.dashboard.filters import Filters
 from gateway.dashboard.pages import Entry, Frame, Pages, web_folder
+from gateway.dashboard.reasons import reasons_of
 from gateway.dashboard.session import LIFETIME_S, Sessions
 from gateway.dashboard.viewer import OPERATOR, Viewer
 from gateway.database import Database, DatabaseError, DatabaseUnavailable
@@ -67,7 +68,7 @@ def dashboard_router(
     facts : what the configuration of the moment says.
     operator : the operator's token, with which one sees everything; None where it is not to be used here.
     """
-    dashboard = _Dashboard(Figures(database, facts), database, keys, sessions, operator, clock)
+    dashboard = _Dashboard(Figures(database, facts), facts, database, keys, sessions, operator, clock)
     router = APIRouter(prefix="/dashboard", include_in_schema=False)
     for page in dashboard.figures.pages:
         router.add_api_route(page.path.removeprefix("/dashboard"), dashboard.shows(page), methods=["GET"])
@@ -85,13 +86,14 @@ class _Dashboard:
     def __init__(
         self,
         figures: Figures,
+        facts: Callable[[], Facts],
         database: Database,
         keys: KeyStore | None,
         sessions: Sessions,
         operator: Callable[[], str | None],
         clock: Callable[[], datetime],
     ) -> None:
-        self.figures, self._database, self._keys = figures, database, keys
+        self.figures, self._facts, self._database, self._keys = figures, facts, database, keys
         self._sessions, self._operator, self._clock = sessions, operator, clock
         folder = web_folder()
         self._pages = Pages(folder)
@@ -132,7 +134,9 @@ class _Dashboard:
                 word = next((word for word, value in _LABELS.items() if value == said), None)
                 may_read = viewer.may_review(report.tenant_id, report.team_id, report.key_id)
                 kept = await TranscriptStore(self._database).of(report.decision_id) if may_read else {}
-                return _html(await asyncio.to_thread(self._pages.decision, frame, report, word, kept))
+                scorer = self._facts().scorers.get(report.scorer_version or "")
+                reasons = await asyncio.to_thread(reasons_of, report, kept, scorer)
+                return _html(await asyncio.to_thread(self._pages.decision, frame, report, word, kept, reasons))
             return self._none(viewer, "No such decision", "There is none with this id among those that you may see.")
 
         return await self._for_viewer(request, page)

@@ -57,6 +57,11 @@ class BoostedModel:
         z = self.booster.predict(X, raw_score=True, num_threads=1)
         return np.asarray(z, dtype=np.float64)
 
+    def parts(self, X: Features) -> Floats:
+        """(n, F) what each feature adds, by TreeSHAP; together with the mean they are the log-odds."""
+        shares = self.booster.predict(X, pred_contrib=True, num_threads=1)
+        return np.asarray(shares, dtype=np.float64)[:, :-1]
+
     def dump(self) -> bytes:
         """LightGBM's text format."""
         text: str = self.booster.model_to_string()

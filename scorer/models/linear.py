@@ -33,6 +33,11 @@ class LinearModel:
         z: Floats = _standardised(X, self.mean, self.scale) @ self.weights + self.bias
         return z
 
+    def parts(self, X: Features) -> Floats:
+        """(n, F) what each feature adds to ``bias``."""
+        added: Floats = _standardised(X, self.mean, self.scale) * self.weights
+        return added
+
     def dump(self) -> bytes:
         """An npz archive of four arrays."""
         buffer = io.BytesIO()

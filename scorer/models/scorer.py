@@ -20,6 +20,10 @@ class QualityModel(Protocol):
         """(n,) log-odds of (n, F) features; nan marks a feature that is missing."""
         ...
 
+    def parts(self, X: Features) -> Floats:
+        """(n, F) what each feature adds to the log-odds, over those of an average row."""
+        ...
+
     def dump(self) -> bytes:
         """The model as data, for ``load`` of the same module."""
         ...

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from gateway.config.check import load_settings
 from gateway.errors import ConfigError
 from gateway.ledger.reviews import Reviews
 from gateway.transcripts.store import QUESTION, TranscriptStore
+from scorer.answer import Answer, Query
 from scorer.dataset import read_log
-from tests.gateway_server import CASCADE, OBSERVING, Running, models, serving, written
+from scorer.reasons import Reason
+from tests.gateway_server import CASCADE, HELLO, OBSERVING, NumberScorer, Running, models, serving, written
 from tests.upstream import BadUpstream, answer
 
 KEPT = "transcripts: {share: 1}\n"
@@ -175,6 +178,29 @@ async def test_the_decision_page_shows_answers_side_by_side_to_who_may_read_them
             hidden = await page(gateway.key)  # a member's
             assert "Why this answer" in hidden
             assert "the large answer" not in hidden
+
+
+class Explaining(NumberScorer):
+    """Says why."""
+
+    def reasons(self, query: Query, answer: Answer, others: Sequence[Answer]) -> tuple[Reason, ...]:
+        assert query.messages == tuple(HELLO)
+        return (Reason(feature="number_said", log_odds=-1.25), Reason(feature=f"beside {len(others)}", log_odds=0.5))
+
+
+async def test_the_decision_page_says_what_moved_a_score(tmp_path: Path) -> None:
+    async with BadUpstream() as small, BadUpstream() as large:
+        small.will(answer("it is 0.31"))
+        sections = models(small=small.base_url, large=large.base_url)
+        admin = "admin: {token: a-token-of-the-operators}\n"
+        async with serving(tmp_path, sections, CASCADE, KEPT, admin, load_scorer=lambda _: Explaining()) as gateway:
+            kept = (await gateway.chat()).headers["x-request-id"]
+            await transcript(gateway, kept, rows=3)
+            login = {"key": "a-token-of-the-operators"}
+            await gateway.http.post("/dashboard/login", data=login, headers={"origin": gateway.url})
+            shown = (await gateway.http.get(f"/dashboard/decisions/{kept}")).text
+            assert 'number said</th><td class="n">−1.25' in shown
+            assert 'beside 0</th><td class="n">+0.50' in shown
 
 
 @pytest.mark.parametrize(
