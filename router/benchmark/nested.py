@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.benchmark.methods import MODELS, CascadeRoute, Method, Runs, stacked
-from router.benchmark.published import CascadeRouting, FrugalGPT, Routing, singles
+from router.benchmark.published import CascadeRouting, FrugalGPT, RandomMix, Routing, singles
 from router.optimize.search import models_worth_trying
 from router.optimize.table import ScoreTable
 from router.pricing import PriceBook
@@ -24,7 +24,7 @@ from scorer.folds import assign_folds
 from scorer.scoring import Scorer
 
 OURS = "cascade_route"
-METHODS: tuple[Method, ...] = (CascadeRoute(), FrugalGPT(), Routing(), CascadeRouting())
+METHODS: tuple[Method, ...] = (CascadeRoute(), FrugalGPT(), Routing(), CascadeRouting(), RandomMix())
 ABLATIONS: tuple[Method, ...] = (
     CascadeRoute(name="last answer, not the best seen", best_seen=False),
     CascadeRoute(name="mean costs, not this query's", cost_aware=False),

@@ -2,6 +2,8 @@
 
 * FrugalGPT (Chen, Zaharia and Zou, 2023, arXiv:2305.05176): chains of three models; each answer is scored by itself,
   and thresholds are searched over quantiles of the scores, by the best quality within a budget on the table itself.
+* A random mix: one call, by lot, of the two single models between which the wanted cost lies on the upper hull of cost
+  and quality; what is told is its expectation. Whoever routes must beat it.
 * Routing: one call, the best belief before it for its expected price.
 * Cascade routing (Dekoninck, Baader and Vechev, ICML 2025, arXiv:2410.10347): after every answer the best supermodel, a
   set that holds all models asked, by E[max] of its models' qualities less lambda times its costs; the cheapest of what
@@ -190,6 +192,55 @@ class Supermodels:
                 samples[(*more, model)] = np.maximum(samples[more], drawn)
         worth = np.stack([samples[more].mean(axis=1) for more in added], axis=1)
         return added, worth.astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomMix:
+    """Settings are mean costs, evenly spread over log cost."""
+
+    name: str = "random mix"
+
+    def fit(self, table: ScoreTable) -> Fitted:
+        quality, cost = table.quality.mean(axis=0), table.cost_nanousd.mean(axis=0)
+        hull = _upper_hull(cost, quality)
+        settings = []
+        for wanted in np.geomspace(cost[hull[-1]], max(cost[hull[0]], 1.0), _BUDGETS):
+            above = next((place for place in range(1, len(hull)) if cost[hull[place]] >= wanted), len(hull) - 1)
+            one, other = hull[max(above - 1, 0)], hull[above]
+            apart = cost[other] - cost[one]
+            share = 1.0 if apart <= 0 else float(np.clip((wanted - cost[one]) / apart, 0, 1))
+            settings.append(Lot(one=one, other=other, share=share))
+        return Answered(tried=stacked([setting.run(table) for setting in settings]), settings=settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lot:
+    """Two models, and how often the other one is asked."""
+
+    one: int
+    other: int
+    share: float
+
+    def run(self, table: ScoreTable) -> tuple[Floats, Floats, Floats]:
+        odds = np.array([1 - self.share, self.share])
+        at = [self.one, self.other]
+        return table.quality[:, at] @ odds, table.cost_nanousd[:, at] @ odds, np.full(table.n, np.nan)
+
+
+def _upper_hull(cost: Floats, quality: Floats) -> list[int]:
+    """Columns from the cheapest to the best, such that no mix of others is better at the same cost."""
+    hull: list[int] = []
+    for model in np.lexsort((-quality, cost)).tolist():
+        if hull and quality[model] <= quality[hull[-1]]:
+            continue
+        while len(hull) > 1 and _slope(cost, quality, hull[-2], hull[-1]) <= _slope(cost, quality, hull[-1], model):
+            hull.pop()
+        hull.append(model)
+    return hull
+
+
+def _slope(cost: Floats, quality: Floats, one: int, other: int) -> float:
+    return float((quality[other] - quality[one]) / max(cost[other] - cost[one], 1e-9))
 
 
 def singles(table: ScoreTable) -> Sequence[Setting]:

@@ -19,6 +19,7 @@ def show(report: Told) -> None:
     """All tables."""
     console = Console(width=150, highlight=False, markup=False)
     if report.get("queries"):
+        _references(console, report)
         _savings(console, report, "match", "saving at equal quality: the least cost with the reference's quality")
         _savings(console, report, "most", "quality gained within the reference's cost")
         _caution(console, report["caution"])
@@ -29,6 +30,17 @@ def show(report: Told) -> None:
     for name, found in report.get("pairs", {}).items():
         _pair(console, name, found)
     console.print(f"seed {report['seed']}, {report['protocol']}, {report['wall_s']:.0f} s")
+
+
+def _references(console: Console, report: Told) -> None:
+    table = Table(title="the reference, and an oracle that calls the cheapest of the best models once")
+    for column in ("set", "queries", "reference", "quality", "USD per 1k", "oracle's quality", "USD per 1k"):
+        table.add_column(column)
+    for name, found in report["references"].items():
+        reference = (f"{found['quality']:.3f}", f"{found['usd_per_1k']:.2f}")
+        oracle = (f"{found['oracle_quality']:.3f}", f"{found['oracle_usd_per_1k']:.2f}")
+        table.add_row(name, f"{report['queries'][name]:,}", ", ".join(found["models"]), *reference, *oracle)
+    console.print(table)
 
 
 def _savings(console: Console, report: Told, goal: str, title: str) -> None:

@@ -91,6 +91,10 @@ def table_of(n: int, k: int) -> ScoreTable:
     )
 
 
+MEASURES: dict[str, Callable[[Measured], float]] = {
+    "CPU seconds": lambda one: max(one.cpu_s, 1e-3),
+    "peak memory, MB": lambda one: one.peak_mb,
+}
 WORK: dict[str, Callable[[int, int], int]] = {"training": trained, "threshold search": searched, "all kinds": planned}
 
 
@@ -103,9 +107,18 @@ def _measure(what: str, n: int, k: int) -> Measured:
         models=k,
         wall_s=time.perf_counter() - start,
         cpu_s=time.process_time() - cpu,
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_mb=_peak_mb(),
         strategies=strategies,
     )
+
+
+def _peak_mb() -> float:
+    """Of this process's own memory: what getrusage tells includes the process that it was forked from."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measured(what: str, n: int, k: int) -> Measured:
@@ -145,6 +158,8 @@ def _write(found: list[Measured], folder: Path) -> None:
         own = [one for one in found if one.what == what]
         for by, other in (("queries", "models"), ("models", "queries")):
             fixed = max({getattr(one, other) for one in own}, key=lambda v: sum(getattr(o, other) == v for o in own))
-            points = sorted((getattr(one, by), one.cpu_s) for one in own if getattr(one, other) == fixed)
-            series.append(Series(name=f"{what}, {fixed:,} {other}", axis=by, points=tuple(points)))
-    draw_series(series, "CPU seconds", folder / "growth.svg")
+            cases = sorted((one for one in own if getattr(one, other) == fixed), key=lambda one: getattr(one, by))
+            for measure, value in MEASURES.items():
+                points = tuple((getattr(one, by), value(one)) for one in cases)
+                series.append(Series(name=f"{what}, {fixed:,} {other}", axis=by, measure=measure, points=points))
+    draw_series(sorted(series, key=lambda one: list(MEASURES).index(one.measure)), folder / "growth.svg")

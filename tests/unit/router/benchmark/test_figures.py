@@ -6,6 +6,7 @@ import pytest
 from router.benchmark.figures import areas, chosen_runs, held_of, saving
 from router.benchmark.nested import METHODS, OURS, Part, part_of
 from router.benchmark.pairs import Pair, figures
+from router.benchmark.published import RandomMix
 from router.optimize.table import ScoreTable
 from tests.fakelog import FakeBeliever, fake_log, fake_prices
 
@@ -23,9 +24,10 @@ def parts() -> list[Part]:
 
 def test_every_method_answers_every_held_query_and_spends_on_it(parts: list[Part]) -> None:
     for part in parts:
-        for runs in part.held.values():
+        for name, runs in part.held.items():
             assert runs.quality.shape == runs.cost.shape == part.held[OURS].quality.shape
-            assert np.isin(runs.quality, (0, 1)).all()
+            assert np.isin(runs.quality, (0, 1)).all() or name == RandomMix().name
+            assert ((runs.quality >= 0) & (runs.quality <= 1)).all()
             assert (runs.cost > 0).all()
 
 
@@ -58,3 +60,17 @@ def test_a_perfect_router_recovers_the_gap_with_the_fewest_calls() -> None:
     assert told["cpt50"]["value"] == pytest.approx(0.10)
     assert told["cpt80"]["value"] == pytest.approx(0.16)
     assert told["cpt50_charged"]["value"] == pytest.approx(0.20)
+
+
+def test_a_random_mix_costs_what_is_wanted_and_no_mix_of_two_models_is_better() -> None:
+    table = ScoreTable.build(fake_log(300), FakeBeliever(), fake_prices())
+    tried = RandomMix().fit(table).tried
+    quality, cost = table.quality.mean(axis=0), table.cost_nanousd.mean(axis=0)
+    wanted = np.geomspace(cost[quality.argmax()], cost.min(), len(tried.cost))
+    assert tried.cost.mean(axis=1) == pytest.approx(wanted)
+    for paid, brought in zip(tried.cost.mean(axis=1), tried.quality.mean(axis=1), strict=True):
+        for one in range(3):
+            for other in range(3):
+                if cost[one] <= paid < cost[other]:
+                    share = (paid - cost[one]) / (cost[other] - cost[one])
+                    assert (1 - share) * quality[one] + share * quality[other] <= brought + 1e-9
