@@ -6,6 +6,7 @@ Knows the file it is kept in. Knows nothing of how it is found or carried out.
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,17 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtExchange:
+    """What a plan came to out of fold at another exchange rate. Intervals hold 95 % over queries."""
+
+    exchange: float
+    quality: float
+    quality_ci95: tuple[float, float]
+    cost_usd_per_1k: float
+    cost_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What a strategy was chosen on, so that nothing is later evaluated on it unknowingly."""
 
@@ -50,6 +62,7 @@ class Evidence:
     held_out_saving: float | None = None  # cross-validated: each part judged by a choice made without it
     held_out_quality_delta: float | None = None
     note: str = ""  # what the reader should know, e.g. why no cascade was chosen
+    frontier: tuple[AtExchange, ...] = ()  # of a plan: those that none beats, dear to cheap
 
     @staticmethod
     def of_queries(query_hashes: Iterable[str]) -> tuple[str, frozenset[str]]:
@@ -181,6 +194,8 @@ class Strategy:
         document: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(self)}
         if self.evidence is not None:
             document["evidence"]["seen"] = " ".join(sorted(self.evidence.seen))  # one line of the file, not thousands
+            if not self.evidence.frontier:
+                del document["evidence"]["frontier"]
         if self.release is None:
             del document["release"]
         if self.plan is None:
@@ -310,6 +325,29 @@ def _evidence(fields: Fields) -> Evidence:
         held_out_saving=fields.take("held_out_saving", float, None),
         held_out_quality_delta=fields.take("held_out_quality_delta", float, None),
         note=fields.take("note", str),
+        frontier=tuple(
+            _at_exchange(Fields(point, f"evidence.frontier[{n}]."))
+            for n, point in enumerate(fields.take("frontier", list, []))
+        ),
     )
     fields.done()
     return evidence
+
+
+def _at_exchange(fields: Fields) -> AtExchange:
+    point = AtExchange(
+        exchange=fields.take("exchange", float),
+        quality=fields.take("quality", float),
+        quality_ci95=_interval(fields, "quality_ci95"),
+        cost_usd_per_1k=fields.take("cost_usd_per_1k", float),
+        cost_ci95=_interval(fields, "cost_ci95"),
+    )
+    fields.done()
+    return point
+
+
+def _interval(fields: Fields, name: str) -> tuple[float, float]:
+    bounds = fields.take(name, list)
+    if len(bounds) != 2 or not all(isinstance(bound, int | float) and math.isfinite(bound) for bound in bounds):
+        raise StrategyError(f"evidence.frontier: {name}: must be two finite numbers, not {bounds!r:.60}")
+    return float(bounds[0]), float(bounds[1])

@@ -5,6 +5,7 @@ Knows the tables of the ledger, of tenancy and of budgets. Every amount is set h
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import insert
 
 from gateway.budgets.tables import budget_windows, budgets
 from gateway.dashboard.facts import DeploymentFacts, Facts, PolicyFacts
-from gateway.dashboard.strategy_page import with_threshold
+from gateway.dashboard.strategy_page import at_slider
 from gateway.database import Database
 from gateway.ledger import tables
 from gateway.ledger.idle import subjects_of
@@ -20,7 +21,8 @@ from gateway.ledger.reconcile.compare import Variance
 from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reviews import reviews
 from gateway.tenancy.tables import organisations, teams, virtual_keys
-from router.strategy import Evidence, Stage, Strategy
+from router.plan import Plan
+from router.strategy import AtExchange, Evidence, Stage, Strategy
 from tests.dashboard_seed import NOW, UNPRICED, Ledger, month
 
 LONG = "team_of_those_who_answer_what_is_asked_in_the_evening_and_later"
@@ -38,7 +40,23 @@ STRATEGY = Strategy.of(
     reference_model="large", safe_model="large", scorer_version="sc_9d1e", evidence=EVIDENCE,
     created="2026-09-01T00:00:00+00:00",
 )  # fmt: skip
-CANARY = with_threshold(STRATEGY, 0.7)
+CANARY = at_slider(STRATEGY, 70)
+PLAN = Plan(
+    models=("small", "large"), reference="large", exchange=40.0,
+    rates=((0.15, 0.6), (2.5, 10.0)), depth=1,
+    spread=(0.2, 0.1), values={},
+)  # fmt: skip
+TRIED = tuple(
+    AtExchange(
+        exchange=exchange, quality=quality, quality_ci95=(quality - 0.02, quality + 0.02),
+        cost_usd_per_1k=cost, cost_ci95=(0.9 * cost, 1.1 * cost),
+    )
+    for exchange, quality, cost in ((400.0, 0.79, 0.2), (120.0, 0.84, 0.4), (40.0, 0.871, 0.62), (12.0, 0.874, 1.1))
+)  # fmt: skip
+PLANNED = Strategy.planned(
+    PLAN, safe_model="large", scorer_version="sc_9d1e", evidence=replace(EVIDENCE, frontier=TRIED),
+    created="2026-09-01T00:00:00+00:00",
+)  # fmt: skip
 FACTS = Facts(
     models=("small", "middling", "large", "plain-9b", UNPRICED),
     policies=(
@@ -46,6 +64,7 @@ FACTS = Facts(
             name="support", safe_model="large", strategy=STRATEGY, canary=CANARY, canary_share=0.1, unlike_rate=0.01
         ),
         PolicyFacts(name="contracts-review", safe_model="large"),
+        PolicyFacts(name="research", safe_model="large", strategy=PLANNED),
     ),
     undated=("plain-9b",),
     unpriced=(UNPRICED,),

@@ -136,11 +136,32 @@ class ToDo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIf:
-    """A slider of thresholds: what each hundredth comes to, in US dollars of a thousand requests; where it stands."""
+    """A slider: what each of its positions comes to, in US dollars of a thousand requests, and where it stands.
 
-    today: float
-    chosen: float
+    name, label, question : the field's name, what it is called, and what is asked by it.
+    words : by position.   first, step : the field's value at the first position, and from one to the next.
+    quality : what the quality that is told is.
+    """
+
+    name: str
+    label: str
+    question: str
+    words: tuple[str, ...]
+    today: int
+    chosen: int
     points: tuple[Mapping[str, float | None], ...]
+    quality: str
+    first: float = 0.0
+    step: float = 0.01
+
+    @property
+    def last(self) -> float:
+        """The field's value at the last position."""
+        return self.first + self.step * (len(self.points) - 1)
+
+    def value(self, position: int) -> str:
+        """As the field has it."""
+        return f"{self.first + self.step * position:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from gateway.dashboard import numbers
+from gateway.dashboard.exchange_page import planned
 from gateway.dashboard.facts import PolicyFacts
 from gateway.dashboard.panel import Card, Chart, Column, Content, Panel, Series, Table, Value, WhatIf
 from gateway.dashboard.whatif import FEWEST, Outlook, Trials, trials
@@ -21,7 +22,8 @@ _SHOWN = GRID[::5]
 
 
 def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float | None) -> tuple[Content, WhatIf | None]:
-    """The page of a policy. newest : its newest requests.   chosen : the threshold that is asked about."""
+    """The page of a policy. newest : its newest requests.   chosen : the threshold that is asked about, or the place of
+    an exchange rate."""
     if policy is None:
         said = (
             "There is no policy with a strategy. In observe mode the safe model answers; spillway optimize finds "
@@ -33,15 +35,11 @@ def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float |
         return Content(remarks=(said,)), None
     told = policy.strategy
     panels = [_beside(policy, newest), _stages(policy)]
-    threshold = told.stages[0].threshold if told.plan is None and len(told.stages) > 1 else None
+    if told.plan is not None:
+        return planned(policy, told.plan, (*panels, *_evidence(policy, None)), chosen)
+    threshold = told.stages[0].threshold if len(told.stages) > 1 else None
     if threshold is None:
-        why = (
-            f"It follows a plan: {told.plan.exchange:.4g} of quality must be worth a US dollar. What another "
-            "exchange would have led to "
-            "cannot be told from what was logged; spillway replay plays strategies on logs."
-            if told.plan is not None
-            else "It has one stage, and so no threshold."
-        )
+        why = "It has one stage, and so no threshold."
         return Content(panels=(*panels, *_evidence(policy, None)), remarks=(why,)), None
     evidence = told.evidence
     found = trials(newest, told.stages[0].model, None if evidence is None else evidence.reference_quality)
@@ -63,11 +61,29 @@ def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float |
         ),
         remarks=_remarks(found, policy),
     )
-    return content, WhatIf(today=threshold, chosen=asked.threshold, points=tuple(map(_point, curve)))
+    return content, WhatIf(
+        name="threshold",
+        label="First threshold",
+        question="What if the first threshold were another?",
+        words=tuple(f"{t:.2f}" for t in GRID),
+        today=round(100 * threshold),
+        chosen=round(100 * asked.threshold),
+        points=tuple(map(_point, curve)),
+        quality="believed quality",
+    )
 
 
-def with_threshold(told: Strategy, threshold: float) -> Strategy:
-    """The strategy with another first threshold, chosen by a person: it has neither evidence nor certificate."""
+def at_slider(told: Strategy, position: int) -> Strategy:
+    """The strategy as the slider has it, chosen by a person: it has neither evidence nor certificate."""
+    if told.plan is not None and told.scorer_version is not None:
+        frontier = () if told.evidence is None else told.evidence.frontier
+        return Strategy.planned(
+            replace(told.plan, exchange=frontier[position].exchange),
+            safe_model=told.safe_model,
+            scorer_version=told.scorer_version,
+            reference_model=told.reference_model,
+        )
+    threshold = GRID[position]
     stages = (replace(told.stages[0], threshold=threshold), *told.stages[1:])
     return Strategy.of(
         stages, reference_model=told.reference_model, safe_model=told.safe_model, scorer_version=told.scorer_version

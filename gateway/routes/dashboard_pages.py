@@ -18,7 +18,7 @@ from gateway.dashboard.panel import MOST_SHOWN, Content
 from gateway.dashboard.performance_page import performance
 from gateway.dashboard.pools_page import pools
 from gateway.dashboard.quality_page import quality
-from gateway.dashboard.strategy_page import strategy, with_threshold
+from gateway.dashboard.strategy_page import at_slider, strategy
 from gateway.dashboard.viewer import Viewer
 from gateway.database import Database
 from gateway.ledger.idle_sums import idle_nanousd
@@ -174,12 +174,14 @@ class Figures:
         newest: tuple[Seen, ...] = ()
         if policy is not None:
             newest = await read_newest(self._database, replace(asked.span, policy=policy.name), told=asked.told)
-        chosen = _threshold(asked.more.get("threshold"))
+        plan = policy is not None and policy.strategy is not None and policy.strategy.plan is not None
+        name, most = ("exchange", 1000.0) if plan else ("threshold", 1.0)
+        chosen = _number(asked.more.get(name), most)
         content, what_if = await asyncio.to_thread(strategy, policy, newest, chosen)
-        kept = {} if chosen is None else {"threshold": f"{chosen:g}"}
+        kept = {} if chosen is None else {name: f"{chosen:g}"}
         file = None
         if "file" in asked.more and what_if is not None and policy is not None and policy.strategy is not None:
-            made = with_threshold(policy.strategy, what_if.chosen)
+            made = at_slider(policy.strategy, what_if.chosen)
             file = (f"{policy.name}-{made.id}.json", json.dumps(made.to_document(), indent=2) + "\n")
         return replace(content, what_if=what_if, file=file, kept=kept)
 
@@ -212,9 +214,9 @@ class Figures:
         return Content(decisions=shown, older=shown[-1].decision_id if more else None, is_paged=before is not None)
 
 
-def _threshold(given: str | None) -> float | None:
+def _number(given: str | None, most: float) -> float | None:
     try:
         asked = float(given or "")
     except ValueError:
         return None
-    return asked if 0 <= asked <= 1 else None
+    return asked if 0 <= asked <= most else None

@@ -4,7 +4,7 @@ Knows the order of the steps: search, choose, judge the choice on held-out folds
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,7 @@ def _planned(table: ScoreTable, rule: Rule, choice: PlanChoice, scorer_version: 
         return _alone(table, rule, table.reference(), scorer_version, choice.held_out)
     reference = table.models[table.reference()]
     evidence = _evidence(table, rule, choice.quality, choice.cost_nanousd, choice.held_out, "")
+    evidence = replace(evidence, frontier=choice.by_exchange)
     return Strategy.planned(choice.plan, safe_model=reference, scorer_version=scorer_version, evidence=evidence)
 
 

@@ -7,6 +7,7 @@ rule chooses among those outcomes, and the plan is then fitted anew on everythin
 half by beliefs. What the choice is worth on new queries is estimated by leaving folds out of the choice as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from router.optimize.search import Estimates, Progress, models_worth_trying
 from router.optimize.selection import HeldOut, Rule, select
 from router.optimize.table import ScoreTable
 from router.plan import Floats, Plan, State
+from router.strategy import AtExchange
 
 MODELS = 7
 _NANO_PER_USD = 1e9
@@ -41,6 +43,7 @@ class PlanChoice:
     held_out: HeldOut | None
     tried: Estimates
     frontier: tuple[Point, ...]
+    by_exchange: tuple[AtExchange, ...]  # the same without the reference alone
 
 
 def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress: Progress | None = None) -> PlanChoice:
@@ -59,6 +62,7 @@ def choose_plan(table: ScoreTable, rule: Rule, *, route: bool = False, progress:
         held_out=outcomes.held_out(rule),
         tried=estimates,
         frontier=outcomes.frontier(),
+        by_exchange=outcomes.by_exchange(),
     )
 
 
@@ -116,10 +120,33 @@ class _Outcomes:
 
     def frontier(self) -> tuple[Point, ...]:
         """The plans that none beats, with what a dollar must bring in each."""
-        rows = undominated(self._quality.mean(axis=1), self._cost.mean(axis=1))
+        rates = [*(f"{self._kind} at {rate:.4g} per USD" for rate in self._rates()), self._alone]
+        return self._points(rates)
+
+    def by_exchange(self) -> tuple[AtExchange, ...]:
+        """The same, by the rates themselves."""
+        names = [str(row) for row in range(len(EXCHANGES) + 1)]
+        rates = self._rates()
+        return tuple(
+            AtExchange(
+                exchange=rates[int(point.strategy)],
+                quality=point.quality,
+                quality_ci95=point.quality_ci95,
+                cost_usd_per_1k=point.cost_usd_per_1k,
+                cost_ci95=point.cost_ci95,
+            )
+            for point in self._points(names)
+            if int(point.strategy) < len(EXCHANGES)
+        )
+
+    def _rates(self) -> list[float]:
+        """Quality that a US dollar must bring, by ``EXCHANGES``."""
         base = float(self._cost[-1].mean()) / _NANO_PER_USD
-        rates = [*(f"{self._kind} at {share / max(base, 1e-9):.4g} per USD" for share in EXCHANGES), self._alone]
-        return with_bands([rates[row] for row in rows], self._quality[rows], self._cost[rows], self._quality[-1])
+        return [share / max(base, 1e-9) for share in EXCHANGES.tolist()]
+
+    def _points(self, names: Sequence[str]) -> tuple[Point, ...]:
+        rows = undominated(self._quality.mean(axis=1), self._cost.mean(axis=1))
+        return with_bands([names[row] for row in rows], self._quality[rows], self._cost[rows], self._quality[-1])
 
     def held_out(self, rule: Rule) -> HeldOut | None:
         """Choose without each fold, judge on it. None where the rule cannot be met without some fold."""

@@ -20,7 +20,7 @@ from tests.browsing import SCHEMES, WIDTHS, Scheme, chromium, dashboard_over, lo
 from tests.dashboard_seed import NOW, Call, Ledger
 from tests.dashboard_visit import TOKEN
 from tests.databases import fresh_database
-from tests.furnished import furnish, label
+from tests.furnished import PLANNED, furnish, label
 from tests.gateway_server import CASCADE, models, serving
 from tests.upstream import BadUpstream, answer
 
@@ -90,6 +90,30 @@ async def test_the_slider_tells_what_another_threshold_comes_to(chromium: Browse
         assert (await cells.all_inner_texts())[0] == "0.70"
         accepted = (await cells.all_inner_texts())[1]
         await expect(said).to_contain_text(f"{accepted} accepted")
+
+
+async def test_the_slider_of_a_plan_tells_what_another_exchange_rate_came_to(
+    chromium: Browser, seeded: tuple[str, str]
+) -> None:
+    url, key = seeded
+    async with page_in(chromium) as page:
+        await sign_in(page, url, key)
+        await page.goto(f"{url}/dashboard/strategy?policy=research")
+        slider, said = page.get_by_role("slider", name="What a dollar must bring"), page.locator(".what-if output")
+        await expect(said).to_contain_text("as today")
+        await expect(said).to_contain_text("40 of quality")
+        await slider.focus()
+        await page.keyboard.press("ArrowLeft")
+        await expect(said).to_contain_text("120 of quality")
+        await expect(said).to_contain_text("against today: −35.5")
+        async with page.expect_download() as started:
+            await page.get_by_role("button", name="Save the strategy file").click()
+        saved = Strategy.load(await (await started.value).path())
+        assert saved.plan is not None
+        assert (saved.plan.exchange, saved.evidence, saved.kind) == (120.0, None, PLANNED.kind)
+        await page.get_by_role("button", name="Show on the chart").click()
+        await expect(page).to_have_url(f"{url}/dashboard/strategy?policy=research&exchange=1")
+        await looks_right(page, "plan", 1280, "light")
 
 
 async def test_filters_stand_in_the_address_and_the_csv_has_what_is_shown(

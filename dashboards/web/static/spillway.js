@@ -70,18 +70,18 @@
 
   // the slider tells what its threshold comes to while it is moved; the server has computed all of it
   for (const form of document.querySelectorAll(".what-if form")) {
-    const points = JSON.parse(form.dataset.points), today = Number(form.dataset.today);
+    const points = JSON.parse(form.dataset.points), words = JSON.parse(form.dataset.words), today = Number(form.dataset.today), quality = form.dataset.quality;
     const slider = form.querySelector("[type=range]"), say = (name, words) => (form.querySelector(`[data-say=${name}]`).textContent = words);
     const usd = (amount) => `$${amount.toFixed(4)}`, percent = (part) => `${(100 * part).toFixed(1)}\u202f%`;
     const change = (part) => `${part < 0 ? "−" : "+"}${percent(Math.abs(part))}`;
     const tell = () => {
-      const threshold = Number(slider.value), at = points[Math.round(100 * threshold)], now = points[Math.round(100 * today)];
-      say("threshold", threshold.toFixed(2));
-      say("accepted", `${percent(at.accepted)} accepted`);
+      const place = Math.round((Number(slider.value) - Number(slider.min)) / Number(slider.step)), at = points[place], now = points[today];
+      say("value", words[place]);
+      say("accepted", at.accepted === null ? "" : `${percent(at.accepted)} accepted`);
       say("cost", `${usd(at.cost)} a thousand requests (95 %: ${usd(at.cost_low)} to ${usd(at.cost_high)})`);
-      say("quality", at.quality === null ? "quality unknown" : `${percent(at.quality)} believed quality (${percent(at.quality_low)} to ${percent(at.quality_high)})`);
+      say("quality", at.quality === null ? "quality unknown" : `${percent(at.quality)} ${quality} (${percent(at.quality_low)} to ${percent(at.quality_high)})`);
       const cost = now.cost ? change(at.cost / now.cost - 1) + " cost" : "";
-      say("against", at === now ? "as today" : `against today: ${cost}${at.quality === null ? "" : `, ${change(at.quality - now.quality)} believed quality`}`);
+      say("against", at === now ? "as today" : `against today: ${cost}${at.quality === null ? "" : `, ${change(at.quality - now.quality)} ${quality}`}`);
     };
     slider.addEventListener("input", tell);
     tell();

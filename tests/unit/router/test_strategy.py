@@ -71,6 +71,10 @@ def test_a_single_model_needs_no_scorer() -> None:
     assert single.models == ("large",)
 
 
+TOLD = cascade().to_document()["evidence"]
+POINT = {"exchange": 1, "quality": 1, "quality_ci95": [0, 1], "cost_usd_per_1k": 1, "cost_ci95": [0, 1]}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -92,6 +96,9 @@ def test_a_single_model_needs_no_scorer() -> None:
         ({"scorer_version": None}, "scorer_version: must name the scorer"),
         ({"safe_model": 3}, "safe_model: must be a string, not 3"),
         ({"evidence": {"rule": "x"}}, "evidence.data_sha256: is missing"),
+        ({"evidence": TOLD | {"frontier": [{"exchange": "x"}]}}, r"evidence.frontier\[0\].exchange: must be a finite"),
+        ({"evidence": TOLD | {"frontier": [POINT | {"cost_ci95": [1]}]}}, "evidence.frontier: cost_ci95: must be two"),
+        ({"evidence": TOLD | {"frontier": [POINT | {"odd": 1}]}}, r"evidence.frontier\[0\].odd: is not a field"),
     ],
 )
 def test_an_unsound_file_is_refused_by_name(tmp_path: Path, change: dict[str, Any], message: str) -> None:

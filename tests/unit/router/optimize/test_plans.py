@@ -1,6 +1,7 @@
 """Choosing plans: they pay where they can, do live what they did on the table, and are kept in files as they are."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,25 @@ def test_a_choice_says_what_it_is_worth_and_survives_its_file(
     assert choice.by_kind.keys() >= ({kind} if kind else {"threshold", "cascade_route", "route"})
     choice.strategy.dump(tmp_path / "strategy.json")
     assert Strategy.load(tmp_path / "strategy.json") == choice.strategy
+
+
+@pytest.mark.parametrize("kind", ["cascade_route", "route"])
+def test_a_plan_keeps_what_other_exchange_rates_came_to(table: ScoreTable, kind: Kind) -> None:
+    choice = choose(table, MATCH, scorer_version="sc_believes", kind=kind)
+    strategy = choice.strategy
+    assert strategy.plan is not None
+    assert strategy.evidence is not None
+    tried = strategy.evidence.frontier
+    assert len(tried) >= 2
+    assert [(p.quality, p.cost_usd_per_1k) for p in tried] == [
+        (p.quality, p.cost_usd_per_1k) for p in choice.frontier if p.strategy != strategy.reference_model
+    ]
+    for one, other in pairwise(tried):
+        assert one.cost_usd_per_1k < other.cost_usd_per_1k
+        assert one.exchange > other.exchange
+    nearest = min(tried, key=lambda point: abs(point.exchange - strategy.plan.exchange))  # type: ignore[union-attr] # it has one
+    assert nearest.exchange == pytest.approx(strategy.plan.exchange)
+    assert nearest.cost_usd_per_1k == pytest.approx(strategy.evidence.cost_usd_per_1k)
 
 
 def test_a_cascade_saves_at_the_references_quality(table: ScoreTable) -> None:
