@@ -80,6 +80,8 @@ def label(
     """
     settings = load_settings(config, serving=False)
     timeout_s = _timeout_s(settings, judge)
+    if out.resolve() in {path.resolve() for path in data}:
+        raise CannotLabel(f"--out {out}: is one of --data, and would lose the answers that get no label")
     try:
         rows = list(read_rows(data, split=split, numbers_are=numbers_are))
     except ScorerError as error:

@@ -190,6 +190,27 @@ async def test_labels_that_are_there_stay_and_are_graded_only_where_that_is_wish
             assert query.labels == before.labels  # the check is the stronger one
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("--judge nobody --out o.jsonl", "has no chat model 'nobody'; there are large, judge"),
+        ("--judge judge --out log.jsonl", "is one of --data"),
+        ("--judge judge --out o.jsonl --split dev", "no lines with answers of split 'dev'"),
+        ("--judge judge --out o.jsonl --numbers-are judge", "--numbers-are: must be one of check, feedback, review"),
+    ],
+)
+def test_what_cannot_be_labelled_is_said(tmp_path: Path, more: str, said: str) -> None:
+    (tmp_path / "spillway.yaml").write_text(
+        f"models:\n  - {{name: large, backend: openai_compatible, base_url: 'http://127.0.0.1:9/v1', {PRICE}}}\n"
+        f"  - {{name: judge, backend: openai_compatible, base_url: 'http://127.0.0.1:9/v1', {PRICE}}}\n{OBSERVING}"
+    )
+    unlabelled(tmp_path, 2)
+    ran = spillway("label", "--data", "log.jsonl", *more.split(), folder=tmp_path)
+    assert ran.returncode == 1
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_one_process_at_a_time_holds_a_journal(tmp_path: Path) -> None:
     with Journal(tmp_path / "calls"), pytest.raises(JournalUnreadable, match="another process"):
         Journal(tmp_path / "calls").__enter__()
