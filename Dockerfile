@@ -14,7 +14,7 @@ COPY scorer scorer
 COPY router router
 COPY gateway gateway
 COPY migrations migrations
-COPY dashboards dashboards
+COPY dashboards/web dashboards/web
 # The build tools are in the lock too, so that building fetches nothing of its own.
 RUN /opt/spillway/bin/pip install --no-deps --no-build-isolation . \
  && /opt/spillway/bin/pip uninstall --yes hatchling editables \

@@ -3,7 +3,7 @@
 FUZZED := $(addprefix tests/unit/,gateway/dialects/test_fuzz.py gateway/dialects/test_round_trips.py \
 	gateway/dialects/test_part_round_trips.py gateway/config/test_fuzz.py router/test_sse.py router/backends/test_http.py)
 
-.PHONY: help demo test check format fuzz evidence benchmark lock clean
+.PHONY: help demo test check format fuzz evidence benchmark dashboards lock clean
 
 # the first Python that runs and is new enough; an installed name alone proves nothing where versions are shimmed
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -36,6 +36,9 @@ fuzz: .venv/.dev  ## CASES (1000) new random cases for each test that fuzzes par
 
 evidence: .venv/.dev  ## what takes too long for every run: the measurements behind the claims
 	@$(BIN)/python -m pytest -m evidence tests -s $(ARGS)
+
+dashboards: .venv/.dev  ## make Grafana's dashboards and Prometheus' rules anew
+	@$(BIN)/python -m dashboards.generate
 
 lock: .venv/.dev  ## resolve the dependencies anew, with hashes
 	@$(PIP) uv

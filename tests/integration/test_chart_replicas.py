@@ -1,6 +1,5 @@
 """The chart with stores of its own accord elsewhere: several replicas, migrations before them, who may reach them."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import helm_python as helm
 import pytest
 import yaml
 
+from dashboards.prometheus.rules import groups
 from gateway.cli import build
 from gateway.config.check import load_settings
 
@@ -130,14 +130,24 @@ def test_routes_and_monitors_lead_to_the_service(chart: helm.Chart) -> None:
     assert monitor["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
 
 
-def test_alerts_are_of_metrics_that_the_gateway_has(chart: helm.Chart) -> None:
-    rules = by_kind(chart, PRODUCTION)["PrometheusRule"]["spec"]["groups"][0]["rules"]
-    used = {name for rule in rules for name in re.findall(r"spillway_\w+", rule["expr"])}
-    package = Path(__file__).parents[2] / "gateway"
-    files = [*(package / "telemetry").glob("*.py"), *(package / f"{name}.py" for name in ("ledger_metrics", "tenants"))]
-    code = "".join(file.read_text() for file in files)
-    assert used
-    assert {name for name in used if f'"{name.removesuffix("_total")}"' not in code} == set()
+def test_rules_are_those_of_the_one_source_for_this_release_alone(chart: helm.Chart) -> None:
+    found = by_kind(chart, PRODUCTION)
+    mine = f'namespace="llm", job="{found["Service"]["metadata"]["name"]}"'
+    assert found["PrometheusRule"]["spec"]["groups"] == groups(mine)
+
+
+def test_grafanas_dashboards_are_the_committed_ones(chart: helm.Chart) -> None:
+    wanted = {"grafanaDashboards": {"enabled": True, "annotations": {"grafana_folder": "LLM"}}}
+    rendered = chart.render(wanted, name="gw", namespace="llm")["spillway/templates/gateway/grafana.yaml"]
+    found = [document for document in yaml.safe_load_all(rendered) if document]
+    boards = Path(__file__).parents[2] / "dashboards" / "grafana"
+    told = {name: text for document in found for name, text in document["data"].items()}
+    assert told == {path.name: path.read_text().strip() for path in boards.glob("*.json")}
+    assert len(told) == 2
+    for document in found:
+        assert document["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert document["metadata"]["annotations"] == {"grafana_folder": "LLM"}
+    assert not chart.render({}, name="gw", namespace="llm")["spillway/templates/gateway/grafana.yaml"].strip()
 
 
 def test_objects_of_ones_own_are_templates(chart: helm.Chart) -> None:
