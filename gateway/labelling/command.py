@@ -201,7 +201,7 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
     typer.echo(f"graded {answers['graded']:,} of {answers['to_grade']:,} answers of {report['queries']:,} queries")
     typer.echo(
         f"calls: {calls['answered']:,} answered ({calls['of_these_unsure']:,} unsure), {calls['failed_unbilled']:,} "
-        f"failed unbilled, {calls['failed_perhaps_billed']:,} failed and perhaps billed; from earlier runs "
+        f"failed unbilled, {calls['failed_perhaps_billed']:,} failed and perhaps billed; known already: "
         f"{calls['answered_before']:,} answered, {calls['lost_before']:,} lost"
     )
     typer.echo(f"cost: {cost}; of all runs {report['cost_of_all_runs_usd']} USD")

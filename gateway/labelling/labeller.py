@@ -40,8 +40,8 @@ class Rules:
 
 @dataclass(slots=True)
 class Tally:
-    """Of this run, in calls. answered : with grades or without (unsure).   before : answered in earlier runs.
-    unpaid, lost : failed in the end, as the journal says.   lost_before : in earlier runs, and not asked again.
+    """Of this run, in calls. answered : with grades or without (unsure).   unpaid, lost : failed, as the journal says.
+    before : answered already, in earlier runs or in this one.   lost_before : in earlier runs, and not asked again.
     nanousd : None once a call's price is unknown.   stopped : why no further question was asked, if so."""
 
     answered: int = 0
