@@ -17,6 +17,8 @@ from starlette.responses import Response
 from gateway.auth import Authenticator
 from gateway.budgets.store import BudgetStore
 from gateway.cache.memory import MemoryCache
+from gateway.canaries.store import CanaryStore
+from gateway.canaries.watch import CanaryWatch
 from gateway.completion import Completions, Held
 from gateway.config.check import load_settings
 from gateway.config.prices import gpu_bills
@@ -90,7 +92,9 @@ class Gateway:
         self._settings, self._database = settings, Database(settings.database_url)
         self._conversations = Conversations()
         self._lacking: dict[str, frozenset[str]] = {}
-        self._serving = Serving(load_offer(settings, load_scorer, lacking=self._lacking))
+        self._canaries = CanaryWatch(CanaryStore(self._database), {})
+        first = load_offer(settings, load_scorer, lacking=self._lacking, tried=self._canaries.tried)
+        self._serving = Serving(first)
         self._tenants = Tenants(settings, self._database)
         self._ledger = _ledger(settings, self._database, self._tenants)
         self._tracing = tracing_of(settings, lambda: self._serving.offer.settings)
@@ -102,7 +106,7 @@ class Gateway:
         self.reloading = Reloading(
             self._serving,
             reread or partial(load_settings, settings.path),
-            lambda settings, before: load_offer(settings, load_scorer, before, self._lacking),
+            lambda settings, before: load_offer(settings, load_scorer, before, self._lacking, self._canaries.tried),
             self._adopt,
         )
         for collector in (
@@ -129,7 +133,12 @@ class Gateway:
         )
         app.include_router(
             dashboard_router(
-                database, self._tenants.keys, sessions, lambda: facts_of(serving.offer), operator=self._operator
+                database,
+                self._tenants.keys,
+                sessions,
+                lambda: facts_of(serving.offer),
+                operator=self._operator,
+                changed=self._canaries.refresh,
             )
         )
         if self._settings.admin.port is None:
@@ -183,6 +192,7 @@ class Gateway:
             probes = ProbeStore(database)
             keeper = ProbeKeeper(probes, Prober(probes, ledger), lambda: self._serving.offer, self._lacking)
             await stack.enter_async_context(keeper.running())
+            await stack.enter_async_context(self._canaries.running())
             await stack.enter_async_context(LoadWatch(lambda: self._serving.offer).running())
             once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
             completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)

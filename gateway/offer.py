@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.canary import Canary
 from gateway.config.models import called_alike, output_limits, pools_of, providers, tokenizers_of
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
@@ -32,14 +33,16 @@ def load_offer(
     load_scorer: Callable[[Path], AnswerScorer],
     before: Offer | None = None,
     lacking: Mapping[str, frozenset[str]] | None = None,
+    tried: Mapping[str, Canary] | None = None,
 ) -> Offer:
     """Load what a configuration names. Raises ConfigError where strategies, scorers, prices or logs do not fit it.
 
     load_scorer : makes a scorer of an artifact's folder.
     before : what is served until now; the pools of models that are called as before go on, breakers and all.
     lacking : by model, what it was seen to do without; it may change later.
+    tried : by policy, canaries that were set meanwhile; it may change later, too.
     """
-    policies = load_policies(settings, load_scorer, lacking)
+    policies = load_policies(settings, load_scorer, lacking, tried)
     tariff = tariff_of(settings)
     same = frozenset() if before is None else called_alike(before.settings, settings)
     kept = {} if before is None else {name: pool for name, pool in before.pools.items() if name in same}

@@ -3,7 +3,7 @@
 Knows policies, strategies, scorers and limits. Calls no model and holds no state.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,9 +53,18 @@ class Policy:
     canary: Canary | None = None
     shadow: Shadow | None = None
 
-    def strategy_of(self, lot: float) -> Strategy | None:
-        """What answers the conversation that drew this lot."""
-        return self.canary.strategy if self.canary is not None and self.canary.takes(lot) else self.strategy
+    def why_not_try(self, tried: Strategy, models: Collection[str]) -> str | None:
+        """Why a strategy cannot be this policy's canary, in words; None if it can. models : those that are served."""
+        if self.strategy is None:
+            return "the policy observes: it has no strategy that another one could stand beside"
+        missing = sorted({*tried.models, tried.reference_model} - set(models))
+        if missing:
+            return f"it asks {', '.join(missing)}, which is not served here"
+        if not tried.needs_scorer:
+            return None
+        if self.scorer is None or self.scorer.version != tried.scorer_version:
+            return f"it goes by the scores of {tried.scorer_version}, which is not the policy's scorer"
+        return None
 
 
 class PolicyBook:
@@ -64,6 +73,7 @@ class PolicyBook:
     default : the policy behind ``auto``, None if there is none.
     identities : by model, what tells its upstream from another.
     lacking : by model, what it was seen to do without; it may change while this is in use.
+    tried : by policy, canaries beside those that policies have; it may change, too.
     """
 
     def __init__(
@@ -74,14 +84,29 @@ class PolicyBook:
         fallbacks: Mapping[str, tuple[str, ...]] | None = None,
         identities: Mapping[str, str] | None = None,
         lacking: Mapping[str, frozenset[str]] | None = None,
+        tried: Mapping[str, Canary] | None = None,
     ) -> None:
+        self._tried = {} if tried is None else tried
         self._policies = {policy.name: policy for policy in policies}
         self.default, self._models, self._fallbacks = default, dict(models), dict(fallbacks or {})
         self._identities, self._lacking = dict(identities or {}), {} if lacking is None else lacking
-        self.has_canaries = any(policy.canary is not None for policy in policies)
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())
+
+    @property
+    def has_canaries(self) -> bool:
+        """Whether it matters which lot a conversation draws."""
+        return bool(self._tried) or any(policy.canary is not None for policy in self)
+
+    def canary_of(self, policy: Policy) -> Canary | None:
+        """The configuration's, or else the one that was set meanwhile, if that can be one."""
+        if policy.canary is not None:
+            return policy.canary
+        tried = self._tried.get(policy.name)
+        if tried is None or policy.why_not_try(tried.strategy, self._models) is not None:
+            return None
+        return replace(tried, strategy=replace(tried.strategy, safe_model=policy.safe_model))
 
     def _why_not(self, model: str, needs: Needs) -> str | None:
         return self._models[model].why_not(needs, self._lacking.get(model, frozenset()))
@@ -89,7 +114,7 @@ class PolicyBook:
     @property
     def certificates(self) -> Mapping[str, Certificate]:
         """What is certified of the strategies in use, by strategy id."""
-        canaries = [policy.canary.strategy for policy in self if policy.canary is not None]
+        canaries = [canary.strategy for canary in map(self.canary_of, self) if canary is not None]
         strategies = [*canaries, *(policy.strategy for policy in self if policy.strategy is not None)]
         return {strategy.id: strategy.certificate for strategy in strategies if strategy.certificate is not None}
 
@@ -154,7 +179,9 @@ class PolicyBook:
         return self._models[model].dropped(body)
 
     def _able(self, policy: Policy, needs: Needs, wishes: Wishes, lot: float) -> Choice:
-        whole = policy.strategy_of(lot) or single(policy.safe_model)
+        canary = self.canary_of(policy)
+        canary = None if canary is None or not canary.takes(lot) else canary
+        whole = (policy.strategy if canary is None else canary.strategy) or single(policy.safe_model)
         tiers = tuple(stage.model for stage in whole.stages)
         if (wishes.min_tier or 1) > len(tiers):
             said = f"The policy {policy.name!r} has {len(tiers)} tier(s), and min_tier is {wishes.min_tier}."
@@ -191,7 +218,7 @@ class PolicyBook:
             sticky=policy.sticky,
             altered=(*altered, *(["verifiers"] if policy.gate is not None else [])),
             served=policy.verifiers,
-            canary=policy.canary.share if policy.canary is not None and policy.canary.takes(lot) else None,
+            canary=None if canary is None else canary.share,
             shadow=policy.shadow if comparable else None,
         )
 
@@ -200,6 +227,7 @@ def load_policies(
     settings: Settings,
     load_scorer: Callable[[Path], AnswerScorer] = Scorer.load,
     lacking: Mapping[str, frozenset[str]] | None = None,
+    tried: Mapping[str, Canary] | None = None,
 ) -> PolicyBook:
     """Read every policy's strategy and scorer. Raises ConfigError placing what does not fit in the configuration."""
     models = {
@@ -223,10 +251,10 @@ def load_policies(
             except ScorerError as error:
                 raise settings.refuse(("policies", n, "scorer"), str(error)) from error
         strategy = _strategy(settings, (n, "strategy"), written, written.strategy, scorer)
-        tried = written.canary
+        canary = written.canary
         second = None
-        if tried is not None:
-            second = _strategy(settings, (n, "canary", "strategy"), written, tried.strategy, scorer)
+        if canary is not None:
+            second = _strategy(settings, (n, "canary", "strategy"), written, canary.strategy, scorer)
         policies.append(
             Policy(
                 name=written.name,
@@ -242,14 +270,14 @@ def load_policies(
                 sticky=None
                 if written.sticky is None
                 else Sticky(turns=written.sticky.turns, ttl_s=written.sticky.ttl_s),
-                canary=None if tried is None or second is None else Canary(strategy=second, share=tried.share),
+                canary=None if canary is None or second is None else Canary(strategy=second, share=canary.share),
                 shadow=_shadow(settings, n, written, strategy),
             )
         )
     fallbacks = {model.name: model.fallbacks for model in settings.models}
     identities = {model.name: model_identity(settings, model) for model in settings.models}
     default = settings.default.name if settings.default else None
-    return PolicyBook(policies, default, models, fallbacks, identities, lacking)
+    return PolicyBook(policies, default, models, fallbacks, identities, lacking, tried)
 
 
 def _shadow(settings: Settings, n: int, written: PolicySettings, strategy: Strategy | None) -> Shadow | None:

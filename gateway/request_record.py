@@ -14,10 +14,10 @@ from gateway.conversations import Hold
 from gateway.exchange import ChatRequest
 from gateway.keys import Caller
 from gateway.ledger.entry import RequestRecord
+from gateway.ledger.voids import TAG as CERTIFICATE_TAG
 from gateway.shadow import TAG as SHADOW_TAG
 
 STICKY_TAG = "spillway.sticky"
-CERTIFICATE_TAG = "spillway.certificate"
 
 
 def record_of(

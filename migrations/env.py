@@ -8,6 +8,15 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection
 
+import gateway.budgets.tables
+import gateway.canaries.store
+import gateway.experts.tables
+import gateway.idempotency.tables
+import gateway.ledger.reconcile.store
+import gateway.ledger.rollups.tables
+import gateway.ledger.tables
+import gateway.tenancy.tables
+import gateway.transcripts.store  # noqa: F401 - imported for the tables that they add to the metadata
 from gateway.database import Database, metadata
 from gateway.ledger.partitions import is_our_own
 

@@ -156,13 +156,18 @@ class Strategy:
         except (OSError, ValueError) as error:
             raise StrategyError(f"{path}: cannot be read as JSON: {error}") from error
         try:
-            strategy = cls._from_document(Fields(document, ""))
-            strategy.check()
+            return cls.of_document(document)
         except StrategyError as error:
             raise StrategyError(f"{path}: {error}") from error
+
+    @classmethod
+    def of_document(cls, document: Any) -> Self:
+        """What ``to_document`` made. Raises StrategyError naming the field, also if it was changed by hand."""
+        strategy = cls._from_document(Fields(document, ""))
+        strategy.check()
         if strategy.id != strategy.content_id():
             raise StrategyError(
-                f"{path}: id: is {strategy.id!r}, but the content has {strategy.content_id()!r}: the file was changed "
+                f"id: is {strategy.id!r}, but the content has {strategy.content_id()!r}: the file was changed "
                 "after it was written; run `spillway optimize` again"
             )
         return strategy

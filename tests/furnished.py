@@ -3,6 +3,7 @@
 Knows the tables of the ledger, of tenancy and of budgets. Every amount is set here or in ``tests/dashboard_seed.py``.
 """
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from gateway.ledger.reconcile.compare import Variance
 from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reviews import reviews
 from gateway.tenancy.tables import organisations, teams, virtual_keys
+from gateway.transcripts.store import QUESTION, Text, TranscriptStore
 from router.plan import Plan
 from router.strategy import AtExchange, Evidence, Stage, Strategy
 from tests.dashboard_seed import NOW, UNPRICED, Ledger, month
@@ -97,8 +99,25 @@ async def furnish(database: Database, requests: int = 600) -> Facts:
         await connection.execute(insert(budgets), [_budget(*told) for told in _BUDGETS])
         await connection.execute(insert(budget_windows), list(_windows()))
         await connection.execute(insert(tables.entries), list(_idle()))
+    await TranscriptStore(database).keep([one.row() for one in _texts(furnished_month(requests))])
     await Reconciliations(database).keep("openai", "october.csv", (date(2026, 10, 1), date(2026, 10, 20)), 20, DIFFERS)
     return FACTS
+
+
+def _texts(ledger: Ledger) -> Iterator[Text]:
+    """Questions and answers of every request of which an answer was rejected."""
+    states = {row["attempt_id"]: row["state"] for row in ledger.rows["settlements"]}
+    calls: dict[str, list[dict[str, Any]]] = {}
+    for row in ledger.rows["attempts"]:
+        calls.setdefault(row["decision_id"], []).append(row)
+    question = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why? " * 40}]}
+    for decision_id, listed in calls.items():
+        if not any(states.get(call["attempt_id"]) == "rejected" for call in listed):
+            continue
+        said = {call["attempt_id"]: {"text": f"{call['model']} says: because.\n" * 9} for call in listed}
+        for attempt_id, content in ({QUESTION: question} | said).items():
+            written, created = json.dumps(content).encode(), listed[0]["opened_us"]
+            yield Text(decision_id=decision_id, attempt_id=attempt_id, created_us=created, content=written)
 
 
 def furnished_month(requests: int) -> Ledger:
@@ -112,6 +131,9 @@ def furnished_month(requests: int) -> Ledger:
         if row["tenant_id"] == "default":
             row["team_id"], row["key_id"] = pick.choices(OWNERS, weights=[5, 3, 2, 1])[0]
             row["tags"] = pick.choice(['{"app": "mail", "stage": "production"}', '{"app": "chat"}', "{}"])
+            if row["policy"] == "support" and pick.random() < 0.1:
+                why = pick.choice(["tiers", "pressure"])
+                row["tags"] = json.dumps({"app": "chat", "spillway.certificate": f"void: {why}"})
     for row in ledger.rows["attempts"]:
         row["team_id"], row["key_id"] = (owner[row["decision_id"]][name] for name in ("team_id", "key_id"))
         row["provider"] = PROVIDERS.get(row["model"])

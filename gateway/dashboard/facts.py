@@ -14,13 +14,17 @@ from router.strategy import Strategy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFacts:
-    """One policy. strategy : None in observe mode.   canary : a second one, on a part of the conversations."""
+    """One policy. strategy : None in observe mode.   canary : a second one, on a part of the conversations.
+
+    canary_written : whether it stands in the configuration, where alone it can be ended.
+    """
 
     name: str
     safe_model: str
     strategy: Strategy | None = None
     canary: Strategy | None = None
     canary_share: float = 0.0
+    canary_written: bool = False
     unlike_rate: float = 0.0
 
 
@@ -82,11 +86,12 @@ def facts_of(offer: Offer) -> Facts:
                 name=policy.name,
                 safe_model=policy.safe_model,
                 strategy=policy.strategy,
-                canary=None if policy.canary is None else policy.canary.strategy,
-                canary_share=0.0 if policy.canary is None else policy.canary.share,
+                canary=None if canary is None else canary.strategy,
+                canary_share=0.0 if canary is None else canary.share,
+                canary_written=policy.canary is not None,
                 unlike_rate=policy.unlike_rate,
             )
-            for policy in offer.policies
+            for policy, canary in ((policy, offer.policies.canary_of(policy)) for policy in offer.policies)
         ),
         undated=tuple(undated),
         unpriced=tuple(name for name, listed in prices.items() if not listed),

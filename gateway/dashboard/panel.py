@@ -141,6 +141,8 @@ class WhatIf:
     name, label, question : the field's name, what it is called, and what is asked by it.
     words : by position.   first, step : the field's value at the first position, and from one to the next.
     quality : what the quality that is told is.
+    policy, shares : on which parts of whose conversations it can be tried.
+    canary, canary_share, canary_written : what is tried now, on which part, and whether the configuration says so.
     """
 
     name: str
@@ -153,6 +155,11 @@ class WhatIf:
     quality: str
     first: float = 0.0
     step: float = 0.01
+    policy: str = ""
+    shares: tuple[float, ...] = ()
+    canary: str | None = None
+    canary_share: float = 0.0
+    canary_written: bool = False
 
     @property
     def last(self) -> float:

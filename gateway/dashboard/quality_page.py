@@ -5,7 +5,8 @@ Knows no SQL, no HTML and no HTTP.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from gateway.ledger.newest import Seen
 from gateway.ledger.reviews import Labelled
 from scorer.evaluation import expected_calibration_error, stability_index
 
+Voids = Mapping[date, Mapping[str, int]]
+NO_VOIDS: Voids = {}
 BINS = 5  # of a reliability diagram of people's labels, which are few
 FEWEST = 30  # labels of a tier, before anything is said of its calibration
 _Z = 1.96
@@ -24,8 +27,11 @@ _SHIFTED = 0.2  # a stability index above it is a shift that deserves a look
 _FEWEST_SCORES = 1000  # of fewer, chance alone looks like a shift
 
 
-def quality(facts: Facts, newest: Sequence[Seen], labelled: Sequence[Labelled]) -> Content:
-    """The page of a period. newest : of its requests.   labelled : of its requests, those that people spoke of."""
+def quality(facts: Facts, newest: Sequence[Seen], labelled: Sequence[Labelled], voids: Voids = NO_VOIDS) -> Content:
+    """The page of a period. newest : of its requests.   labelled : of its requests, those that people spoke of.
+
+    voids : requests for which a certificate did not hold, by day and reason.
+    """
     drift = _drift(facts, newest)
     return Content(
         cards=_cards(newest, labelled),
@@ -36,6 +42,7 @@ def quality(facts: Facts, newest: Sequence[Seen], labelled: Sequence[Labelled]) 
             _reliability(labelled),
             _scores(newest),
             _certificates(facts),
+            _voided(voids),
             _history(newest),
         ),
         remarks=()
@@ -292,6 +299,38 @@ def _certificates(facts: Facts) -> Panel:
         open=True,
         empty="There is no policy.",
         note=" ".join(words[:2]) if words else "spillway certify earns one.",
+    )
+
+
+def _voided(voids: Voids) -> Panel:
+    """When certificates did not hold, and why."""
+    reasons = sorted({reason for told in voids.values() for reason in told})
+    days = sorted(voids)
+    rows: list[tuple[Value, ...]] = [
+        (f"{day:%Y-%m-%d}", sum(voids[day].values()), ", ".join(f"{why} {n}" for why, n in sorted(voids[day].items())))
+        for day in days
+    ]
+    chart = Chart(
+        kind="stacked",
+        labels=tuple(f"{day:%d %b}" for day in days),
+        unit="count",
+        series=tuple(
+            Series(
+                name=reason, color=_COLORS[n % len(_COLORS)], values=tuple(voids[day].get(reason, 0) for day in days)
+            )
+            for n, reason in enumerate(reasons)
+        ),
+    )
+    return Panel(
+        id="voided",
+        title="Requests for which a certificate did not hold",
+        chart=chart if days else None,
+        table=Table(
+            columns=(Column(name="Day"), Column(name="Requests", kind="count"), Column(name="Why")), rows=tuple(rows)
+        ),
+        empty="None in this period.",
+        note="The strategy was not carried out as it was certified: tiers left out, wishes of clients, verifiers, "
+        "pressure of budgets, streams that went out early. Its promise says nothing of these requests.",
     )
 
 

@@ -73,6 +73,13 @@ def strategy(policy: PolicyFacts | None, newest: Sequence[Seen], chosen: float |
     )
 
 
+def positions(told: Strategy) -> tuple[str, float, float, int]:
+    """The slider of a strategy: its field's name, the value at its first position, the step, and how many there are."""
+    if told.plan is not None:
+        return "exchange", 0.0, 1.0, 0 if told.evidence is None else len(told.evidence.frontier)
+    return "threshold", GRID[0], GRID[1] - GRID[0], len(GRID) if len(told.stages) > 1 else 0
+
+
 def at_slider(told: Strategy, position: int) -> Strategy:
     """The strategy as the slider has it, chosen by a person: it has neither evidence nor certificate."""
     if told.plan is not None and told.scorer_version is not None:

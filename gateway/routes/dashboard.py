@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from gateway.auth import ANONYMOUS
+from gateway.canaries.store import CanaryStore
 from gateway.dashboard.facts import Facts
 from gateway.dashboard.filters import Filters
 from gateway.dashboard.pages import Entry, Frame, Pages, web_folder
@@ -28,6 +29,7 @@ from gateway.keys import KeyStore
 from gateway.ledger.decisions import explain
 from gateway.ledger.reviews import Reviews
 from gateway.routes.dashboard_pages import Asked, Figures, PageOf
+from gateway.routes.dashboard_trying import Form, NotChanged, Trying
 from gateway.transcripts.store import TranscriptStore
 
 COOKIE = "spillway_session"
@@ -54,6 +56,10 @@ _LOG = logging.getLogger("spillway.dashboard")
 Page = Callable[[Request, Viewer], Awaitable[Response]]
 
 
+async def _nobody_hears() -> None:
+    pass
+
+
 def dashboard_router(
     database: Database,
     keys: KeyStore | None,
@@ -62,19 +68,23 @@ def dashboard_router(
     *,
     operator: Callable[[], str | None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    changed: Callable[[], Awaitable[None]] = _nobody_hears,
 ) -> APIRouter:
     """keys : None where the gateway asks nobody for a key; then everybody who can connect sees the one tenant.
 
     facts : what the configuration of the moment says.
     operator : the operator's token, with which one sees everything; None where it is not to be used here.
+    changed : hears that a canary was set or ended.
     """
     dashboard = _Dashboard(Figures(database, facts), facts, database, keys, sessions, operator, clock)
+    trying = Trying(CanaryStore(database), facts, changed)
     router = APIRouter(prefix="/dashboard", include_in_schema=False)
     for page in dashboard.figures.pages:
         router.add_api_route(page.path.removeprefix("/dashboard"), dashboard.shows(page), methods=["GET"])
     router.add_api_route("/", dashboard.shows(dashboard.figures.pages[0]), methods=["GET"])
     router.add_api_route("/decisions/{decision_id}", dashboard.decision, methods=["GET"])
     router.add_api_route("/reviews", dashboard.review, methods=["POST"])
+    router.add_api_route("/canaries", dashboard.posts(trying.change), methods=["POST"])
     router.add_api_route("/login", dashboard.login_form, methods=["GET"])
     router.add_api_route("/login", dashboard.login, methods=["POST"])
     router.add_api_route("/logout", dashboard.logout, methods=["POST"])
@@ -158,6 +168,23 @@ class _Dashboard:
             return _redirect(_then(form.get("next", [""])[0]))
 
         return await self._for_viewer(request, kept)
+
+    def posts(self, change: Callable[[Viewer, Form], Awaitable[str]]) -> Callable[[Request], Awaitable[Response]]:
+        """POST of a form from one of these pages. change : does it, and says where to go; raises NotChanged."""
+
+        async def changed(request: Request, viewer: Viewer) -> Response:
+            form = {name: values[0] for name, values in parse_qs(await _small_body(request)).items()}
+            if _from_elsewhere(request):
+                return self._none(viewer, "Nothing was changed", "Do it from the page itself.", 403)
+            try:
+                return _redirect(await change(viewer, form))
+            except NotChanged as error:
+                return self._none(viewer, "Nothing was changed", str(error), error.status)
+
+        async def endpoint(request: Request) -> Response:
+            return await self._for_viewer(request, changed)
+
+        return endpoint
 
     def _none(self, viewer: Viewer, heading: str, words: str, status: int = 404) -> Response:
         page = self._pages.problem(

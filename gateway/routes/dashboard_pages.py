@@ -27,6 +27,8 @@ from gateway.ledger.overview import Overview, Period
 from gateway.ledger.reconcile.store import Reconciliations
 from gateway.ledger.reports import TAG, Reports, Span
 from gateway.ledger.reviews import Reviews, queue
+from gateway.ledger.voids import read_voids
+from gateway.routes.dashboard_trying import SHARES
 from gateway.tenancy.naming import names_of, places_of
 from gateway.tenancy.scope import TenantLevel
 
@@ -183,13 +185,23 @@ class Figures:
         if "file" in asked.more and what_if is not None and policy is not None and policy.strategy is not None:
             made = at_slider(policy.strategy, what_if.chosen)
             file = (f"{policy.name}-{made.id}.json", json.dumps(made.to_document(), indent=2) + "\n")
+        if what_if is not None and policy is not None:
+            what_if = replace(
+                what_if,
+                policy=policy.name,
+                shares=SHARES,
+                canary=None if policy.canary is None else policy.canary.id,
+                canary_share=policy.canary_share,
+                canary_written=policy.canary_written,
+            )
         return replace(content, what_if=what_if, file=file, kept=kept)
 
     async def quality(self, asked: Asked) -> Content:
         """Labels, calibration, drift, certificates."""
         newest = await read_newest(self._database, asked.span, told=asked.told)
         labelled = await Reviews(self._database).labelled(asked.span, asked.told)
-        return await asyncio.to_thread(quality, self.facts(), newest, labelled)
+        voids = await read_voids(self._database, asked.span, asked.told)
+        return await asyncio.to_thread(quality, self.facts(), newest, labelled, voids)
 
     async def review(self, asked: Asked) -> Content:
         """Answers that this reviewer has said nothing of, drawn by chance."""

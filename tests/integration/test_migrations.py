@@ -73,6 +73,8 @@ async def fill(database: Database) -> None:
         row = {"writer_number": uuid.uuid4().int >> 98, "before_month": 202601, "through": 5, "hash": "aa", "links": 5}
         row |= {"attempts": 7, "spent_nanousd": 9, "made_us": 1}
         await connection.execute(insert(metadata.tables["checkpoints"]), row)
+        row = {"policy": uuid.uuid4().hex, "strategy": "{}", "share": 0.1, "set_by": "operator", "set_us": 1}
+        await connection.execute(insert(metadata.tables["canaries"]), row)
         row = {"decision_id": uuid.uuid4().hex, "attempt_id": "", "created_us": 1, "content": b"x"}
         await connection.execute(insert(metadata.tables["transcripts"]), row)
         row = {"day_us": uuid.uuid4().int >> 70, "before_month": 202601, "until_us": 1, "digest": "aa"}

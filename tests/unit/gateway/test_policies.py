@@ -1,10 +1,12 @@
 """Names lead to strategies, and tiers that cannot serve a request are left out of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.canary import Canary
 from gateway.capabilities import Limits
 from gateway.config.check import load_settings
 from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
@@ -208,3 +210,30 @@ def test_what_serves_tells_choices_apart() -> None:
         one.choose("auto", ANY, Wishes(min_tier=2)).identity == other.choose("auto", ANY, Wishes(min_tier=2)).identity
     )
     assert one.choose("auto", ANY).identity != one.choose("auto", ANY, Wishes(quality=0.9)).identity
+
+
+def test_a_canary_that_was_set_meanwhile_holds_as_long_as_it_can_be_carried_out() -> None:
+    tried: dict[str, Canary] = {}
+    policy = Policy(name="p", safe_model="large", strategy=strategy("small", "large"), scorer=Half(), cache="all")
+    limits = dict.fromkeys(("small", "middling", "large"), Limits())
+    served = PolicyBook([policy], "p", limits, tried=tried)
+    before = served.has_canaries
+    assert not before
+    wanted = strategy("middling", "large")
+    tried["p"] = Canary(strategy=wanted, share=0.5)
+    assert served.has_canaries
+    assert served.choose("auto", ANY, lot=0.4).tiers == ("middling", "large")
+    assert served.choose("auto", ANY, lot=0.4).canary == 0.5
+    assert served.choose("auto", ANY, lot=0.6).tiers == ("small", "large")
+    for other, why in (
+        (strategy("gone", "large"), "it asks gone, which is not served"),
+        (replace(wanted, scorer_version="v2"), "it goes by the scores of v2"),
+    ):
+        assert why in str(policy.why_not_try(other, limits))
+        tried["p"] = Canary(strategy=other, share=0.5)
+        assert served.choose("auto", ANY, lot=0.4).tiers == ("small", "large")
+    observing = Policy(name="p", safe_model="large", strategy=None, scorer=None, cache="all")
+    assert "observes" in str(observing.why_not_try(wanted, limits))
+    written = replace(policy, canary=Canary(strategy=strategy("large", "small"), share=0.5))
+    tried["p"] = Canary(strategy=wanted, share=0.5)
+    assert PolicyBook([written], "p", limits, tried=tried).choose("auto", ANY, lot=0.4).tiers == ("large", "small")

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -74,3 +75,13 @@ def test_a_distribution_against_itself_has_hardly_moved() -> None:
     assert stability_index(np.zeros(50), np.zeros(50)) == pytest.approx(0)
     with pytest.raises(TooLittleData):
         stability_index(values[:5], values)
+
+
+def test_days_on_which_a_certificate_did_not_hold_are_told_with_their_reasons() -> None:
+    voids = {date(2026, 10, 3): {"tiers": 2, "pressure": 1}, date(2026, 10, 5): {"tiers": 4}}
+    panel = next(one for one in quality(Facts(), (), (), voids).panels if one.id == "voided")
+    assert panel.table.rows == (("2026-10-03", 3, "pressure 1, tiers 2"), ("2026-10-05", 4, "tiers 4"))
+    assert panel.chart is not None
+    assert {series.name: series.values for series in panel.chart.series} == {"tiers": (2, 4), "pressure": (1, 0)}
+    nothing = next(one for one in quality(Facts(), (), ()).panels if one.id == "voided")
+    assert (nothing.chart, nothing.table.rows) == (None, ())
