@@ -40,10 +40,10 @@ def quality(facts: Facts, newest: Sequence[Seen], labelled: Sequence[Labelled], 
             _labels(labelled),
             drift,
             _reliability(labelled),
+            _history(newest),
             _scores(newest),
             _certificates(facts),
             _voided(voids),
-            _history(newest),
         ),
         remarks=()
         if labelled
@@ -248,7 +248,7 @@ def _scores(newest: Sequence[Seen]) -> Panel:
             rows=tuple(rows),
         ),
         open=True,
-        wide=False,
+        wide=True,
         empty="No first answer was scored in this period.",
         note=f"Of first tiers. Above {_SHIFTED}, scores are distributed otherwise than before: the traffic, or a "
         "model, has changed.",

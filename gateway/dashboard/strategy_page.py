@@ -313,9 +313,8 @@ def _remarks(found: Trials, policy: PolicyFacts) -> tuple[str, ...]:
         "the strategy's "
         "data, which is too good for hard requests: read it as a comparison of thresholds. The page Quality tells "
         "what people said.",
-        "Nothing is changed from here. To try another threshold on a part of the conversations, save its strategy "
-        "file, name it in the "
-        "policy's canary in spillway.yaml and reload; then both stand side by side here.",
+        "All this is reckoned, not tried. As a canary, another threshold answers a part of the conversations, and both "
+        "stand side by side here.",
     ]
     return tuple(said)
 

@@ -111,6 +111,7 @@ async def test_the_slider_of_a_plan_tells_what_another_exchange_rate_came_to(
         saved = Strategy.load(await (await started.value).path())
         assert saved.plan is not None
         assert (saved.plan.exchange, saved.evidence, saved.kind) == (120.0, None, PLANNED.kind)
+        await expect(page.get_by_role("button", name="Try it")).to_have_count(0)  # for the operator alone
         await page.get_by_role("button", name="Show on the chart").click()
         await expect(page).to_have_url(f"{url}/dashboard/strategy?policy=research&exchange=1")
         await looks_right(page, "plan", 1280, "light")
