@@ -214,6 +214,7 @@ def _of_attempt(attempt: Attempt, nanousd: int | None) -> dict[str, str | int | 
         choices = reply.body.get("choices")
         reasons = [str(one.get("finish_reason")) for one in choices] if isinstance(choices, list) else []
         found |= {Spans.FINISH_REASONS: reasons} if reasons else {}
+        found[Spans.RESPONSE_MODEL] = attempt.model
         identity = reply.body.get("id")
         found |= {Spans.RESPONSE_ID: identity} if isinstance(identity, str) else {}
     return found

@@ -13,7 +13,7 @@ import pytest
 
 from tests.collector import Collector, Seen
 from tests.gateway_server import CASCADE, HELLO, OBSERVING, models, serving
-from tests.upstream import BadUpstream, answer, status, vectors
+from tests.upstream import BadUpstream, answer, hang, status, vectors
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -104,6 +104,42 @@ async def test_a_call_made_again_and_an_embedding_have_spans_of_their_own(tmp_pa
         assert large.asked[1].headers["traceparent"].split("-")[2] == again.span_id
         assert one(collector.spans, spillway__model="vec").name == "embeddings vec"
         assert PROMPT.encode() not in collector.raw
+
+
+async def test_judges_hedges_fallbacks_and_shadows_have_spans_that_say_what_they_are(tmp_path: Path) -> None:
+    async with Collector() as collector, BadUpstream() as small, BadUpstream() as large, BadUpstream() as judge:
+        small.will(hang("before_headers"), answer("0.95"), status(500))
+        judge.will(answer("GOOD"))
+        listed = models(small=small.base_url, large=large.base_url, judge=judge.base_url)
+        hedged = listed.replace(
+            "  - name: small\n", "  - name: small\n    hedge_after_s: 0.05\n    fallbacks: [judge]\n"
+        )
+        policy = CASCADE.replace(
+            "}]",
+            ", shadow: {share: 1, usd_per_day: 1}, verifiers: [{name: second, kind: judge, model: judge}]}]",
+        )
+        async with serving(tmp_path, hedged, policy, telling(collector.url)) as gateway:
+            response = await gateway.chat()
+            decision_id = response.headers["x-request-id"]
+            async with asyncio.timeout(30):
+                while len((await gateway.closed(decision_id)).attempts) < 4:  # noqa: ASYNC110 - the shadow comes after
+                    await asyncio.sleep(0.02)
+            fell_back = await gateway.chat(model="small", messages=[{"role": "user", "content": "another"}])
+            assert (fell_back.status_code, fell_back.headers["x-spillway-model"]) == (200, "judge")
+        told = [
+            (span.said["spillway.model"], span.said["spillway.attempt.kind"], span.said["spillway.attempt.cause"])
+            for span in collector.spans
+            if "spillway.attempt.id" in span.said and span.said.get("spillway.attempt.kind")
+        ]
+        assert ("small", "answer", "first") in told
+        assert ("small", "answer", "hedge") in told
+        assert ("judge", "judge", "first") in told
+        assert ("large", "shadow", "first") in told
+        assert ("judge", "answer", "fallback") in told
+        server = one(collector.spans, spillway__decision__id=decision_id)
+        for model in ("large", "judge"):
+            spans = [span for span in collector.spans if span.said.get("spillway.model") == model]
+            assert spans[0].parent_id == server.span_id
 
 
 @pytest.mark.parametrize("parent", [f"00-{TRACE}-{PARENT}-00", None])
