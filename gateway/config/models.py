@@ -184,4 +184,5 @@ def _spec(settings: Settings, model: ModelSettings, deployment: DeploymentSettin
         recorded_model=model.recorded_model,
         hints=hints_of(model),
         output_limit=model.max_output_tokens,
+        asks_logprobs=model.ask_logprobs,
     )

@@ -212,6 +212,7 @@ class ModelSettings(Section):
     context_tokens: int | None = Field(default=None, ge=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
     capabilities: frozenset[Capability] | None = None  # default: every one, as far as is known
+    ask_logprobs: bool = False  # for the scorer; who has not asked for them does not see them
     probe: bool | None = None  # ask each deployment what it can do; default: where gpu_usd_per_hour is given
     log: tuple[Path, ...] = ()
     recorded_model: str | None = Field(default=None, min_length=1)  # the log's own name; default: ``name``

@@ -36,6 +36,7 @@ class BackendSpec:
     first_token_timeout_s, idle_timeout_s : until a stream says something; between two things that it says. None: the
         whole call's. Both are for streams only, since other answers are silent until they are whole.
     output_limit : how many tokens its answers have at most; sent along where a request says nothing of it.
+    asks_logprobs : log-probabilities are asked for although the client did not, and are not shown to it.
     hints : the hints in a request that the upstream understands; it is not sent others.
     logs, recorded_model : the files that a recorded backend plays back, and the model's name in them (None: the same).
     """
@@ -54,6 +55,7 @@ class BackendSpec:
     max_reply_bytes: int = 32 * 1024 * 1024
     hints: frozenset[Hint] = HINTS
     output_limit: int | None = None
+    asks_logprobs: bool = False
     logs: tuple[Path, ...] = ()
     recorded_model: str | None = None
     replay_latency: bool = False  # recorded: wait as long as the logged call took
@@ -76,8 +78,14 @@ def build(spec: BackendSpec) -> Backend:
     if spec.kind == "recorded":
         return _recorded(spec)
     called = _openai_compatible(spec) if spec.kind == "openai_compatible" else _hosted(spec)
-    limit = None if spec.serves == "embeddings" else spec.output_limit
-    return Expressing(called, spec.hints, renames_limit=is_openais(spec.base_url), output_limit=limit)
+    chats = spec.serves == "chat"
+    return Expressing(
+        called,
+        spec.hints,
+        renames_limit=is_openais(spec.base_url),
+        output_limit=spec.output_limit if chats else None,
+        asks_logprobs=spec.asks_logprobs and chats,
+    )
 
 
 def _recorded(spec: BackendSpec) -> Backend:

@@ -1,6 +1,7 @@
-"""A backend that is told nothing which its upstream has no word for.
+"""A backend that is told nothing which its upstream has no word for, and asked for what a scorer wants to see.
 
-Knows which hints an upstream understands, its output limit, and OpenAI's own name for that. Knows no transport.
+Knows which hints an upstream understands, its output limit, OpenAI's own name for that, and log-probabilities that
+nobody but the scorer asked for. Knows no transport.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -32,6 +33,8 @@ class Expressing:
 
     output_limit : the model's documented one, sent where a request has none: a bound of the cost, and kept upstream.
     renames_limit : ``max_tokens`` is sent as ``max_completion_tokens``, which is all that some of OpenAI's models take.
+    asks_logprobs : log-probabilities are asked for always. Where the request did not, they stand in the answer that is
+        scored, and not in what the client sees.
     """
 
     def __init__(
@@ -41,27 +44,35 @@ class Expressing:
         *,
         renames_limit: bool = False,
         output_limit: int | None = None,
+        asks_logprobs: bool = False,
     ) -> None:
         self._backend, self._hints, self._renames_limit = backend, hints, renames_limit
-        self._output_limit = output_limit
+        self._output_limit, self._asks_logprobs = output_limit, asks_logprobs
 
     @property
     def model(self) -> str:
         return self._backend.model
 
     async def complete(self, call: Call) -> Reply:
-        return await self._backend.complete(self._expressed(call))
+        reply = await self._backend.complete(self._expressed(call))
+        return _unasked(reply) if self._adds_logprobs(call) else reply
 
     async def stream(self, call: Call) -> AsyncGenerator[Chunk]:
+        adds = self._adds_logprobs(call)
         async with aclosing(self._backend.stream(self._expressed(call))) as chunks:
             async for chunk in chunks:
-                yield chunk
+                yield _unasked_chunk(chunk) if adds else chunk
 
     async def aclose(self) -> None:
         await self._backend.aclose()
 
+    def _adds_logprobs(self, call: Call) -> bool:
+        return self._asks_logprobs and not call.body.get("logprobs")
+
     def _expressed(self, call: Call) -> Call:
         body, _ = without_hints(call.body, self._hints)
+        if self._adds_logprobs(call):
+            body = {**body, "logprobs": True}
         said = any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens"))
         if self._output_limit is not None and not said:
             body = {**body, "max_tokens": self._output_limit}
@@ -74,6 +85,20 @@ def is_openais(base_url: str | None) -> bool:
     """Whether a server is OpenAI's own."""
     host = urlsplit(base_url or "").hostname or ""
     return any(host == own or host.endswith("." + own) for own in _OPENAIS_HOSTS)
+
+
+def _unasked(reply: Reply) -> Reply:
+    return replace(reply, body=_without_logprobs(reply.body))
+
+
+def _unasked_chunk(chunk: Chunk) -> Chunk:
+    reply = None if chunk.reply is None else _unasked(chunk.reply)
+    return replace(chunk, reply=reply, body=None if chunk.body is None else _without_logprobs(chunk.body))
+
+
+def _without_logprobs(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = [{**choice, "logprobs": None} if "logprobs" in choice else choice for choice in body.get("choices") or ()]
+    return {**body, "choices": choices}
 
 
 def _renamed(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What an upstream is told of the output limit: the request's own, else the model's documented one, by its own name."""
+"""What an upstream is told of the output limit, and asked for on a scorer's behalf."""
 
 from typing import Any
 
@@ -6,8 +6,11 @@ import pytest
 
 from router.backends.backend import Call
 from router.backends.expressing import Expressing
+from router.backends.http import Limits
+from router.backends.openai_compatible import OpenAICompatible
 from router.hints import HINTS
 from tests.unit.router.cascades import Model
+from tests.upstream import BadUpstream, answer
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,21 @@ async def test_a_model_without_a_documented_limit_is_asked_as_it_was() -> None:
     body: dict[str, Any] = {"messages": []}
     await Expressing(model, HINTS).complete(Call(request_id="r", body=body))
     assert model.calls[0].body is body
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_log_probabilities_that_only_the_scorer_wants_are_asked_for_and_not_shown(wanted: bool) -> None:
+    async with BadUpstream() as upstream:
+        upstream.will(answer("yes", logprobs=[-0.5, -0.25]))
+        server = OpenAICompatible("m", base_url=upstream.base_url, limits=Limits(total_s=5, connect_s=5))
+        backend = Expressing(server, HINTS, asks_logprobs=True)
+        call = Call(request_id="r", body={"messages": []} | ({"logprobs": True} if wanted else {}))
+        whole = await backend.complete(call)
+        chunks = [chunk async for chunk in backend.stream(call)]
+        await backend.aclose()
+    replies = [whole, chunks[-1].reply]
+    assert [asked.body["logprobs"] for asked in upstream.asked] == [True, True]
+    assert [reply and reply.answer.token_logprobs for reply in replies] == [(-0.5, -0.25)] * 2
+    bodies = [*(reply.body for reply in replies if reply), *(chunk.body for chunk in chunks if chunk.body)]
+    shown = [choice["logprobs"] for body in bodies for choice in body["choices"] if choice.get("logprobs")]
+    assert bool(shown) == wanted

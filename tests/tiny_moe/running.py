@@ -1,0 +1,110 @@
+"""The tiny mixture of experts and a far better model beside it, each a server of its own, for tests.
+
+Knows where torch may be and how to start what needs it. Knows no torch.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.tiny_moe.tasks import solved
+
+_ERRS_ONE_IN = 50
+
+
+def python_with_torch() -> str:
+    """A Python that has torch and transformers; where there is none, the test is skipped, and says so."""
+    python = os.environ.get("SPILLWAY_TORCH_PYTHON", sys.executable)
+    found = subprocess.run(
+        [python, "-W", "ignore", "-c", "import torch, transformers"], capture_output=True, check=False
+    )
+    if found.returncode:
+        pytest.skip(
+            f"NOT MEASURED: {python} has no torch and transformers. Make an environment with "
+            "`pip install torch==2.13.0 transformers` and set SPILLWAY_TORCH_PYTHON to its python."
+        )
+    return python
+
+
+def weights(python: str, folder: Path) -> Path:
+    """Trains the model, unless SPILLWAY_TINY_MOE is a folder with one."""
+    given = os.environ.get("SPILLWAY_TINY_MOE")
+    if given:
+        return Path(given)
+    done = subprocess.run(
+        [python, "-W", "ignore", "-m", "tests.tiny_moe.train", "--out", str(folder)],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=1800, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@contextmanager
+def tiny_moe(python: str, folder: Path) -> Iterator[str]:
+    """The model with these weights, served; yields its base URL."""
+    serving = subprocess.Popen(
+        [python, "-W", "ignore", "-m", "tests.tiny_moe.serve", "--weights", str(folder)],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert serving.stdout is not None
+    try:
+        url = serving.stdout.readline().strip()
+        assert url, "the server ended before it listened"
+        yield url
+    finally:
+        serving.kill()
+        serving.wait()
+        serving.stdout.close()
+
+
+@contextmanager
+def stronger() -> Iterator[str]:
+    """A program that knows the tasks, and errs in one of fifty, always in the same ones; yields its base URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Stronger)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Stronger(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nothing."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        question = asked["messages"][-1]["content"]
+        said = solved(question)
+        if sha256(question.encode()).digest()[0] * _ERRS_ONE_IN < 256:
+            said = said[:-1] + ("1" if said[-1] != "1" else "2")
+        counts = (len(question) + 1, len(said) + 1)
+        body = {
+            "id": "stronger",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "stronger",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": counts[0], "completion_tokens": counts[1], "total_tokens": sum(counts)},
+        }
+        told = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
