@@ -118,7 +118,7 @@ async def page_in(
     page.on("requestfailed", lambda request: _note_failed(complaints, request))
     page.on("request", lambda request: _note_elsewhere(complaints, request.url, hosts))
     yield page
-    assert complaints == []
+    assert complaints == [], complaints
     await context.close()
 
 

