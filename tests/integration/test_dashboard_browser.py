@@ -200,6 +200,7 @@ async def test_a_wrong_key_is_refused_where_it_was_typed(chromium: Browser, seed
     context = await chromium.new_context()
     page = await context.new_page()
     await page.goto(f"{url}/dashboard/login")
+    await expect(page.get_by_label("Key")).to_be_focused()
     await page.get_by_label("Key").fill("sk-spw-wrong")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_contain_text("not known here")
