@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import helm_python as helm
 import kubernetes_validate
@@ -20,30 +20,18 @@ from gateway.config.settings import (
     VerifierSettings,
 )
 from gateway.config.upstreams import BreakerSettings
+from tests.charts import CHART, CI_VALUES, Manifest, manifests, pods, values_of
+from tests.kubernetes_cluster import OF_OPERATORS
+from tests.kubernetes_pods import containers, forbidden
 
-CHART = Path(__file__).parents[2] / "helm" / "spillway"
-CI_VALUES = sorted((CHART / "ci").glob("*.yaml"))
 KUBERNETES = ("1.30", "1.34", kubernetes_validate.latest_version())
-OF_OPERATORS = {"HTTPRoute", "ServiceMonitor", "PrometheusRule"}  # kinds that Kubernetes itself does not have
 SECRET = "sk-proj-not-a-reference"
-
-Manifest = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def chart() -> Iterator[helm.Chart]:
     with helm.Chart.load(CHART) as loaded:
         yield loaded
-
-
-def values_of(path: Path) -> Manifest:
-    return yaml.safe_load(path.read_text()) or {}
-
-
-def manifests(chart: helm.Chart, values: Manifest | None = None, name: str = "spillway") -> list[Manifest]:
-    rendered = chart.render(values, name=name, namespace="llm")
-    documents = (yaml.safe_load_all(text) for path, text in rendered.items() if path.endswith(".yaml"))
-    return [document for stream in documents for document in stream if document]
 
 
 def one(chart: helm.Chart, kind: str, values: Manifest | None = None) -> Manifest:
@@ -63,7 +51,7 @@ def gateway_config(chart: helm.Chart, values: Manifest | None = None) -> Manifes
 
 @pytest.mark.parametrize("path", CI_VALUES, ids=lambda path: path.stem)
 def test_strict_lint_finds_nothing_worse_than_a_missing_icon(path: Path) -> None:
-    report = helm.lint(CHART, values_of(path), strict=True)
+    report = helm.lint(CHART, yaml.safe_load(path.read_text()) or {}, strict=True)
     assert report["errors"] == []
     assert [message for message in report["messages"] if message["severity"] > 1] == []
 
@@ -71,10 +59,11 @@ def test_strict_lint_finds_nothing_worse_than_a_missing_icon(path: Path) -> None
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("path", CI_VALUES, ids=lambda path: path.stem)
 def test_every_manifest_is_valid_kubernetes(chart: helm.Chart, path: Path, version: str) -> None:
-    rendered = manifests(chart, values_of(path))
+    rendered = manifests(chart, yaml.safe_load(path.read_text()) or {})
     assert {"Deployment", "Service", "Pod"} <= {manifest["kind"] for manifest in rendered}
+    of_operators = {kind.name for kind in OF_OPERATORS}
     for manifest in rendered:
-        if manifest["kind"] not in OF_OPERATORS:
+        if manifest["kind"] not in of_operators:
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -117,18 +106,13 @@ def test_the_service_reaches_the_port_that_the_gateway_listens_on(chart: helm.Ch
 
 @pytest.mark.parametrize("path", CI_VALUES, ids=lambda path: path.stem)
 def test_every_pod_passes_the_restricted_security_standard(chart: helm.Chart, path: Path) -> None:
-    values = values_of(path)
-    for spec in (pod_spec(chart, values), one(chart, "Pod", values)["spec"]):
+    values = yaml.safe_load(path.read_text()) or {}
+    for spec in (spec for manifest in manifests(chart, values) for spec in pods(manifest)):
+        assert forbidden(spec) == ""
         assert spec["automountServiceAccountToken"] is False
         pod = spec["securityContext"]
-        assert (pod["runAsNonRoot"], pod["runAsUser"], pod["runAsGroup"]) == (True, 10001, 10001)
-        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert {next(iter(volume.keys() - {"name"})) for volume in spec.get("volumes", [])} <= {
-            "configMap",
-            "emptyDir",
-            "persistentVolumeClaim",
-        }
-        for container in spec["containers"]:
+        assert pod["runAsUser"] == pod["runAsGroup"] == (2000 if spec["containers"][0]["name"] == "vllm" else 10001)
+        for container in containers(spec):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -177,7 +161,7 @@ def test_a_changed_config_restarts_the_pod_and_nothing_else_does(chart: helm.Cha
 
 
 def test_provider_keys_come_from_the_secret_and_stay_out_of_the_config(chart: helm.Chart) -> None:
-    values = values_of(CHART / "ci" / "hosted-values.yaml")
+    values = values_of("hosted")
     (container,) = pod_spec(chart, values)["containers"]
     assert container["envFrom"] == [{"secretRef": {"name": "provider-keys"}}]
     assert {model.get("api_key", "${OPENAI_API_KEY}") for model in gateway_config(chart, values)["models"]} == {
@@ -187,7 +171,7 @@ def test_provider_keys_come_from_the_secret_and_stay_out_of_the_config(chart: he
 
 
 def test_what_exists_already_is_used_and_not_made_again(chart: helm.Chart) -> None:
-    values = values_of(CHART / "ci" / "existing-values.yaml")
+    values = values_of("existing")
     assert sorted(manifest["kind"] for manifest in manifests(chart, values)) == ["Deployment", "Pod", "Service"]
     spec = pod_spec(chart, values)
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
@@ -200,7 +184,7 @@ def test_what_exists_already_is_used_and_not_made_again(chart: helm.Chart) -> No
 
 
 def test_the_ingress_does_not_buffer_streams(chart: helm.Chart) -> None:
-    ingress = one(chart, "Ingress", values_of(CHART / "ci" / "hosted-values.yaml"))
+    ingress = one(chart, "Ingress", values_of("hosted"))
     annotations = ingress["metadata"]["annotations"]
     assert annotations["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
     assert annotations["nginx.ingress.kubernetes.io/proxy-request-buffering"] == "off"
@@ -231,7 +215,7 @@ def test_names_fit_and_releases_do_not_meet(chart: helm.Chart, release: str) -> 
         ({"config": {"auth": {"required": False}}}, "lets every pod that reaches the Service"),
         (
             {"config": {"models": [{"name": "gpt", "backend": "hosted"}]}},
-            'safe_model of "default" is "large", and config.models names only gpt',
+            'safe_model of "default" is "large", and there are only gpt, of config.models and expertPools',
         ),
     ],
 )
@@ -278,7 +262,11 @@ def test_a_default_that_the_schema_does_not_describe_does_not_exist(chart: helm.
 def test_the_schema_of_config_is_the_schema_of_the_gateway(chart: helm.Chart) -> None:
     """A field that the gateway learns must reach the chart, which would otherwise refuse it."""
     assert chart.schema is not None
-    of_the_chart = {Settings: {"database"}, ServerSettings: {"host", "port", "drain_s"}, AdminSettings: {"host"}}
+    of_the_chart = {
+        Settings: {"database"},
+        ServerSettings: {"host", "port", "leave_s", "drain_s"},
+        AdminSettings: {"host"},
+    }
     described = list(sections(Settings, chart.schema["properties"]["config"]))
     for section, properties in described:
         assert set(properties) == set(section.model_fields) - of_the_chart.get(section, set()), section.__name__
@@ -299,12 +287,12 @@ def _sections_in(annotation: object) -> list[type[Section]]:
     return [inner for part in get_args(annotation) for inner in _sections_in(part)]
 
 
-@pytest.mark.parametrize("path", [None, CHART / "ci" / "hosted-values.yaml"], ids=["bare", "hosted"])
+@pytest.mark.parametrize("example", ["bare", "hosted"])
 def test_the_gateway_understands_the_config_that_the_chart_writes(
-    chart: helm.Chart, path: Path | None, tmp_path: Path
+    chart: helm.Chart, example: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "spillway.yaml"
-    file.write_text(one(chart, "ConfigMap", values_of(path) if path else None)["data"]["spillway.yaml"])
+    file.write_text(one(chart, "ConfigMap", values_of(example))["data"]["spillway.yaml"])
     settings = load_settings(file, serving=False)  # the artifacts' claim is not here
     assert settings.database_url == "sqlite+aiosqlite:////var/lib/spillway/spillway.db"
     assert settings.server.drain_s == settings.server.request_timeout_s
@@ -337,7 +325,7 @@ def test_the_notes_say_what_to_do_next(chart: helm.Chart) -> None:
     assert "No provider key is given" in notes
     assert "spillway keys create" in notes
     assert "kubectl -n llm port-forward service/spillway 8080:80" in notes
-    hosted = values_of(CHART / "ci" / "hosted-values.yaml")
+    hosted = values_of("hosted")
     notes = chart.render(hosted, name="spillway", namespace="llm")["spillway/templates/NOTES.txt"]
     assert "No provider key is given" not in notes
     assert "https://llm.example.com/v1" in notes

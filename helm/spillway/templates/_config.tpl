@@ -6,6 +6,7 @@
 {{- if (get $config "admin" | default dict).port -}}
 {{- $_ := set $config "admin" (merge (dict "host" "0.0.0.0") (get $config "admin")) -}}
 {{- end -}}
+{{- $_ := set $config "models" (include "spillway.models" . | fromYamlArray) -}}
 {{- if .Values.database.existingSecret -}}
 {{- $_ := set $config "database" (dict "url" "${SPILLWAY_DATABASE_URL}" "migrate_at_start" false) -}}
 {{- $_ := set $config "ledger" (merge (default dict (get $config "ledger")) (dict "spool" "/var/lib/spillway/spool")) -}}

@@ -9,6 +9,29 @@
 {{- fail (printf "\n\n%s: without Redis each gateway counts rate limits for itself, so a limit would hold once per replica. Name a Secret with a Redis URL in redis.existingSecret.\n" $several) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (include "spillway.byKeda" .) (not .Values.autoscaling.keda.prometheus) -}}
+{{- fail "\n\nautoscaling.kind: keda needs autoscaling.keda.prometheus: where KEDA asks how many requests are under way, e.g. http://prometheus.monitoring.svc:9090.\n" -}}
+{{- end -}}
+{{- $artifacts := list -}}
+{{- if .Values.artifacts.existingClaim -}}{{- $artifacts = append $artifacts "existingClaim" -}}{{- end -}}
+{{- if .Values.artifacts.configMap.name -}}{{- $artifacts = append $artifacts "configMap" -}}{{- end -}}
+{{- if .Values.artifacts.fetch.image -}}{{- $artifacts = append $artifacts "fetch" -}}{{- end -}}
+{{- if gt (len $artifacts) 1 -}}
+{{- fail (printf "\n\nartifacts.%s: scorers and strategies come from one place. Keep one of them.\n" (join ", artifacts." $artifacts)) -}}
+{{- end -}}
+{{- range $name, $job := .Values.jobs -}}
+{{- if and $job.enabled (not $.Values.database.existingSecret) -}}
+{{- fail (printf "\n\njobs.%s.enabled needs database.existingSecret: an SQLite file is its one gateway's. That one rolls up and drops what is old by itself; train with kubectl exec.\n" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.jobs.retrain -}}
+{{- if and .enabled (not $.Values.artifacts.existingClaim) -}}
+{{- fail "\n\njobs.retrain.enabled needs artifacts.existingClaim: a claim that takes what was trained, and that gateways read (ReadWriteMany where they run on other nodes).\n" -}}
+{{- end -}}
+{{- if and .enabled (not .policy) -}}
+{{- fail "\n\njobs.retrain.enabled needs jobs.retrain.policy: whose questions and answers are learnt from.\n" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "\n\nautoscaling.minReplicas is above autoscaling.maxReplicas.\n" -}}
 {{- end -}}
@@ -30,11 +53,20 @@
 {{- if and .Values.ingress.enabled (not .Values.config.auth.required) -}}
 {{- fail "\n\ningress.enabled with config.auth.required: false would let anyone spend your provider keys: set config.auth.required to true.\n" -}}
 {{- end -}}
+{{- include "spillway.poolGuards" . -}}
 {{- $models := list -}}
-{{- range .Values.config.models -}}{{- $models = append $models .name -}}{{- end -}}
+{{- range include "spillway.models" . | fromYamlArray -}}
+{{- if has .name $models -}}
+{{- fail (printf "\n\nTwo models are named %q, among config.models and expertPools.\n" .name) -}}
+{{- end -}}
+{{- $models = append $models .name -}}
+{{- end -}}
+{{- if not $models -}}
+{{- fail "\n\nNo model: name one in config.models, or a pool in expertPools.\n" -}}
+{{- end -}}
 {{- range .Values.config.policies -}}
 {{- if not (has .safe_model $models) -}}
-{{- fail (printf "\n\nconfig.policies: the safe_model of %q is %q, and config.models names only %s. A list in your values replaces the chart's: give both.\n" .name .safe_model (join ", " $models)) -}}
+{{- fail (printf "\n\nconfig.policies: the safe_model of %q is %q, and there are only %s, of config.models and expertPools. A list in your values replaces the chart's: give both.\n" .name .safe_model (join ", " $models)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

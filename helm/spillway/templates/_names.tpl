@@ -71,6 +71,35 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{ end -}}
 {{- end -}}
 
+{{- define "spillway.byKeda" -}}
+{{- if and .Values.autoscaling.enabled (eq .Values.autoscaling.kind "keda") -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "spillway.scalingBehavior" -}}
+behavior:
+  scaleDown: # streams are long: a pod is not taken away because one minute was quiet
+    stabilizationWindowSeconds: 600
+    policies:
+      - type: Pods
+        value: 1
+        periodSeconds: 120
+{{- end -}}
+
+{{/* The ConfigMap of spillway.yaml, as a volume has it. */}}
+{{- define "spillway.configVolume" -}}
+name: {{ include "spillway.configName" . }}
+items:
+  - key: {{ if .Values.existingConfig.name }}{{ .Values.existingConfig.key }}{{ else }}spillway.yaml{{ end }}
+    path: spillway.yaml
+{{- end -}}
+
+{{/* Where scorers and strategies come from: claim, configMap, fetch; empty where there are none. */}}
+{{- define "spillway.artifacts" -}}
+{{- with .Values.artifacts -}}
+{{- if .existingClaim -}}claim{{- else if .configMap.name -}}configMap{{- else if .fetch.image -}}fetch{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "spillway.manyReplicas" -}}
 {{- if or .Values.autoscaling.enabled (gt (int .Values.replicas) 1) -}}yes{{- end -}}
 {{- end -}}
