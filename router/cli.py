@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from router.errors import RouterError, StrategyError
+from router.offline.cli import RayOption, optimize_folder, replay_folder, the_folder
 from scorer.errors import ScorerError
 from scorer.manyvalues import ManyValues
 
 if TYPE_CHECKING:
     from router.optimize.selection import Rule
-    from router.optimize.table import ScoreTable
+    from router.optimize.table import LogScorer, ScoreTable
     from router.pricing import PriceBook
     from router.strategy import Kind as StrategyKind
     from router.strategy import Strategy
@@ -31,7 +32,10 @@ StrategyOption = Annotated[
 ]
 ScorerOption = Annotated[Path, typer.Option("--scorer", metavar="DIR", help="A scorer that `spillway train` made.")]
 DataOption = Annotated[
-    list[Path], typer.Option("--data", metavar="FILE...", help="Logged answers, JSONL or gzipped JSONL; one or more.")
+    list[Path],
+    typer.Option(
+        "--data", metavar="FILE...", help="Logged answers, JSONL or gzipped JSONL; one or more. Or a folder of Parquet."
+    ),
 ]
 PricesOption = Annotated[
     Path | None,
@@ -48,7 +52,19 @@ ReleaseOption = Annotated[
         "trained with --prefixes; for policies with streaming: prefix.",
     ),
 ]
+EntryOption = Annotated[
+    bool,
+    typer.Option(
+        "--entry", help="Also choose by a query's category which stage it enters at. Needs a scorer of --categories."
+    ),
+]
 AlphaOption = Annotated[float, typer.Option("--alpha", help="The risk that is not to be exceeded, e.g. 0.05.")]
+MaxQualityOption = Annotated[
+    bool, typer.Option("--max-quality-at-best-cost", help="The best quality for at most the best single model's cost.")
+]
+BudgetOption = Annotated[
+    float | None, typer.Option(help="The best quality for at most so many US dollars per thousand queries.")
+]
 KindOption = Annotated[
     str,
     typer.Option(
@@ -78,28 +94,25 @@ def optimize(
     scorer: ScorerOption,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the strategy is written.")],
-    budget_usd_per_1k: Annotated[
-        float | None, typer.Option(help="The best quality for at most so many US dollars per thousand queries.")
-    ] = None,
+    budget_usd_per_1k: BudgetOption = None,
     min_quality: Annotated[float | None, typer.Option(help="The least cost with at least this quality.")] = None,
     match_best: Annotated[
         bool, typer.Option("--match-best", help="The least cost with at least the best single model's quality.")
     ] = False,
-    max_quality_at_best_cost: Annotated[
-        bool,
-        typer.Option("--max-quality-at-best-cost", help="The best quality for at most the best single model's cost."),
-    ] = False,
+    max_quality_at_best_cost: MaxQualityOption = False,
     kind: Annotated[
         str,
         typer.Option(
             help="threshold, cascade_route, route or best_single; best: the kind that is worth most on held-out folds "
-            "(with --release-loss: threshold, for only its first stage lets streams go)."
+            "(with --release-loss or --entry: threshold, whose stages alone are asked one before another)."
         ),
     ] = "best",
     release_loss: ReleaseOption = None,
+    entry: EntryOption = False,
     prices: PricesOption = None,
     split: SplitOption = None,
     skip_bad: SkipBadOption = False,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose a strategy: which models, in which order, with which thresholds.
@@ -107,31 +120,36 @@ def optimize(
     Exactly one of --budget-usd-per-1k, --min-quality, --match-best and --max-quality-at-best-cost says what is wanted.
     """
     with _said_in_words():
-        from router.display import progress_bar, show_choice
+        from router.display import progress_bar, show_choice, show_entry
         from router.optimize.choose import choose
-        from router.optimize.table import ScoreTable
+        from router.optimize.entries import choose_entry
         from scorer.scoring import Scorer
 
         rule = _rule(budget_usd_per_1k, min_quality, match_best, max_quality_at_best_cost)
-        wanted = _kind(kind)
+        wanted = _kind(kind, entry=entry, release=release_loss is not None)
+        folder = the_folder(data)
+        if folder is not None:
+            _no_release(release_loss, entry=entry)
+            optimize_folder(folder, scorer, rule, out, kind=kind, split=split, ray=ray, as_json=as_json)
+            return
+        _no_cluster(ray)
         judge = Scorer.load(scorer)
         queries = _queries(data, split, skip_bad)
-        table = ScoreTable.build(queries, judge, _prices(prices, queries))
-        for model, reason in sorted(table.left_out.items()):
-            _warn(f"{model} is left out: {reason}")
-        if not all(judge.trained_on(query_hash) for query_hash in table.query_hashes):
-            _warn("the scorer was not trained on all of these queries; their scores are those of the whole scorer")
-        if wanted is None and release_loss is not None:
-            wanted = "threshold"
+        table = _table(queries, judge, _prices(prices, queries))
         with progress_bar("trying strategies", quiet=as_json) as progress:
             choice = choose(table, rule, scorer_version=judge.version, progress=progress, kind=wanted)
         if release_loss is not None:
             choice = replace(choice, strategy=_releasing(choice.strategy, table, queries, judge, release_loss))
+        entered = choose_entry(table, choice.strategy, rule, choice.candidates) if entry else None
+        if entered is not None:
+            choice = replace(choice, strategy=entered.strategy, held_out=entered.with_entry or choice.held_out)
         choice.strategy.dump(out)
         if as_json:
             typer.echo(json.dumps(choice.to_document(), indent=2))
         else:
             show_choice(choice, out)
+            if entered is not None:
+                show_entry(entered)
 
 
 @app.command("replay", cls=ManyValues)
@@ -142,10 +160,16 @@ def replay(
     prices: PricesOption = None,
     split: SplitOption = None,
     skip_bad: SkipBadOption = False,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a strategy over logged answers: its quality, cost and saving, with 95 % intervals."""
     with _said_in_words():
+        folder = the_folder(data)
+        if folder is not None:
+            replay_folder(strategy, scorer, folder, prices=prices, split=split, ray=ray, as_json=as_json)
+            return
+        _no_cluster(ray)
         from router.display import show_certificate, show_replay
         from router.replay import replay as play
         from router.strategy import Strategy
@@ -236,12 +260,40 @@ def _releasing(
     return strategy.releasing(release)
 
 
-def _kind(name: str) -> "StrategyKind | None":
+def _table(queries: "Sequence[LoggedQuery]", judge: "LogScorer", prices: "PriceBook") -> "ScoreTable":
+    """Says what is left out of it, and whether its scores are out of fold."""
+    from router.optimize.table import ScoreTable
+
+    table = ScoreTable.build(queries, judge, prices)
+    for model, reason in sorted(table.left_out.items()):
+        _warn(f"{model} is left out: {reason}")
+    if not all(judge.trained_on(query_hash) for query_hash in table.query_hashes):
+        _warn("the scorer was not trained on all of these queries; their scores are those of the whole scorer")
+    return table
+
+
+def _no_release(loss: float | None, *, entry: bool) -> None:
+    if loss is not None:
+        raise StrategyError("--release-loss: beginnings of answers are judged on logs, not on folders; give files")
+    if entry:
+        raise StrategyError("--entry: categories are told on logs, not on folders; give files")
+
+
+def _no_cluster(ray: str | None) -> None:
+    if ray is not None:
+        raise StrategyError("--ray: works on a folder of Parquet; write one with `spillway shards write`")
+
+
+def _kind(name: str, *, entry: bool, release: bool) -> "StrategyKind | None":
     from router.strategy import Kind
 
     if name != "best" and name not in get_args(Kind):
         raise StrategyError(f"--kind: must be best or one of {', '.join(get_args(Kind))}, not {name!r}")
-    return None if name == "best" else cast("StrategyKind", name)
+    if entry and release:
+        raise StrategyError("--entry: cannot stand beside --release-loss, which is about the first stage alone")
+    if name == "best":
+        return "threshold" if entry or release else None
+    return cast("StrategyKind", name)
 
 
 def _rule(budget: float | None, min_quality: float | None, match_best: bool, max_quality: bool) -> "Rule":

@@ -15,8 +15,9 @@ import orjson
 
 from scorer.errors import BadLogLine, LogUnreadable
 from scorer.logline import LoggedAnswer, LoggedQuery, line_of, parse_line, query_hash
+from scorer.partitioned.reading import read_folder
 
-__all__ = ["Log", "LoggedAnswer", "LoggedQuery", "lines", "query_hash", "read_log", "write_log"]
+__all__ = ["Log", "LoggedAnswer", "LoggedQuery", "Reading", "lines", "query_hash", "read_log", "write_log"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -29,27 +30,41 @@ class Log:
     n_bad: int
 
 
-def read_log(paths: Iterable[Path | str], *, split: str | None = None, skip_bad: bool = False) -> Log:
-    """Read log files one after the other.
+class Reading:
+    """Reads logs one after the other, one query at a time; ``n_bad`` counts the bad lines that were left out so far.
 
+    paths : files, or folders of Parquet (see ``scorer.partitioned``).
     split : keep only the queries of this split; None keeps all. Lines of other splits are checked all the same.
     skip_bad : count and leave out bad lines instead of raising.
-    Raises BadLogLine at the first line that is not of the log format, LogUnreadable if a file cannot be read.
+    Iterating raises BadLogLine at the first line that is not of the log format, LogUnreadable or FolderUnreadable if
+    something cannot be read.
     """
-    queries: list[LoggedQuery] = []
-    n_bad = 0
-    for path in paths:
-        for number, line in lines(Path(path)):
+
+    def __init__(self, paths: Iterable[Path | str], *, split: str | None = None, skip_bad: bool = False) -> None:
+        self._paths, self._split, self._skip_bad = tuple(map(Path, paths)), split, skip_bad
+        self.n_bad = 0
+
+    def __iter__(self) -> Iterator[LoggedQuery]:
+        for path in self._paths:
+            yield from read_folder(path, split=self._split) if path.is_dir() else self._file(path)
+
+    def _file(self, path: Path) -> Iterator[LoggedQuery]:
+        for number, line in lines(path):
             try:
                 query = parse_line(line, str(path), number)
             except BadLogLine:
-                if not skip_bad:
+                if not self._skip_bad:
                     raise
-                n_bad += 1
+                self.n_bad += 1
                 continue
-            if split is None or query.split == split:
-                queries.append(query)
-    return Log(queries=tuple(queries), n_bad=n_bad)
+            if self._split is None or query.split == self._split:
+                yield query
+
+
+def read_log(paths: Iterable[Path | str], *, split: str | None = None, skip_bad: bool = False) -> Log:
+    """Everything that ``Reading`` reads, at once."""
+    reading = Reading(paths, split=split, skip_bad=skip_bad)
+    return Log(queries=tuple(reading), n_bad=reading.n_bad)
 
 
 def write_log(path: Path | str, queries: Iterable[LoggedQuery]) -> int:

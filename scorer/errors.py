@@ -35,3 +35,15 @@ class UnknownModel(ScorerError):
 
 class MixedLabels(ScorerError):
     """Labels of several sources that nobody chose among, or of one that cannot be learned from."""
+
+
+class FolderUnreadable(ScorerError):
+    """A folder of Parquet is not a partitioned log, was never finished, or has changed since it was written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+class MissingExtra(ScorerError):
+    """What was asked for needs packages that are not installed."""

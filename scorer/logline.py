@@ -6,7 +6,7 @@ Knows the fields of a line. Knows no file, no feature and no model.
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, get_args
 
@@ -25,6 +25,14 @@ _LOGPROB_ROUNDING = 1e-3  # backends return sums of floats: a certain token may 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedProposal:
+    """A call that an answer was made of. model : the sample's name; its text, if kept, is the line's answer of it."""
+
+    model: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedAnswer:
     """An answer as it was logged, what it took, and how good it was."""
 
@@ -33,6 +41,7 @@ class LoggedAnswer:
     quality: float  # 0 … 1
     latency_s: float | None = None
     qualities: Mapping[str, float] = field(default_factory=dict)  # by source, where sources are named
+    proposals: tuple[LoggedProposal, ...] = ()  # of a mixture: whatever was paid for besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,24 +124,32 @@ def line_of(query: LoggedQuery) -> dict[str, Any]:
 
 
 def _answer_of(logged: LoggedAnswer) -> dict[str, Any]:
-    answer, usage = logged.answer, logged.usage
+    answer = logged.answer
     optional = {
         "tool_calls": list(answer.tool_calls) or None,
         "finish_reason": answer.finish_reason,
         "token_logprobs": None if answer.token_logprobs is None else list(answer.token_logprobs),
-        "cached_prompt_tokens": usage.cached_prompt_tokens or None,
-        "cache_write_tokens": usage.cache_write_tokens or None,
-        "reasoning_tokens": usage.reasoning_tokens or None,
-        "usage_source": None if usage.source == "provider" else usage.source,
         "latency_s": logged.latency_s,
+        "proposals": [{"model": one.model, **_counts_of(one.usage)} for one in logged.proposals] or None,
     }
     return {
         "text": answer.text,
         "quality": {source: [said, said] if source == _JUDGE else said for source, said in logged.qualities.items()}
         or logged.quality,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
+        **_counts_of(logged.usage),
     } | {key: value for key, value in optional.items() if value is not None}
+
+
+def _counts_of(usage: Usage) -> dict[str, Any]:
+    optional = {
+        "cached_prompt_tokens": usage.cached_prompt_tokens or None,
+        "cache_write_tokens": usage.cache_write_tokens or None,
+        "reasoning_tokens": usage.reasoning_tokens or None,
+        "usage_source": None if usage.source == "provider" else usage.source,
+    }
+    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens} | {
+        key: value for key, value in optional.items() if value is not None
+    }
 
 
 class _Wrong(Exception):
@@ -252,6 +269,26 @@ def _answer(fields: _Fields, model: str) -> LoggedAnswer:
     text = fields.text_or_none("text")
     if text is None and not tool_calls:
         raise fields.wrong("text", "a string (null only beside tool_calls)", text)
+    usage = _usage(fields)
+    answer = Answer(
+        model=model,
+        text=text or "",
+        tool_calls=tool_calls,
+        finish_reason=fields.text_or_none("finish_reason"),
+        token_logprobs=_logprobs(fields),
+    )
+    qualities = _qualities(fields)
+    return LoggedAnswer(
+        answer=answer,
+        usage=usage,
+        quality=next(iter(qualities.values())) if qualities else fields.share("quality"),
+        latency_s=fields.seconds("latency_s"),
+        qualities=qualities,
+        proposals=tuple(_proposals(fields)),
+    )
+
+
+def _usage(fields: _Fields) -> Usage:
     source = fields.value.get("usage_source", "provider")
     if source not in get_args(UsageSource):
         raise fields.wrong("usage_source", f"one of {', '.join(get_args(UsageSource))}", source)
@@ -267,21 +304,13 @@ def _answer(fields: _Fields, model: str) -> LoggedAnswer:
         raise fields.wrong("cached_prompt_tokens", "at most prompt_tokens", usage.cached_prompt_tokens)
     if usage.reasoning_tokens > usage.completion_tokens:
         raise fields.wrong("reasoning_tokens", "at most completion_tokens", usage.reasoning_tokens)
-    answer = Answer(
-        model=model,
-        text=text or "",
-        tool_calls=tool_calls,
-        finish_reason=fields.text_or_none("finish_reason"),
-        token_logprobs=_logprobs(fields),
-    )
-    qualities = _qualities(fields)
-    return LoggedAnswer(
-        answer=answer,
-        usage=usage,
-        quality=next(iter(qualities.values())) if qualities else fields.share("quality"),
-        latency_s=fields.seconds("latency_s"),
-        qualities=qualities,
-    )
+    return usage
+
+
+def _proposals(fields: _Fields) -> Iterator[LoggedProposal]:
+    for index, entry in enumerate(fields.objects("proposals")):
+        told = _Fields(entry, f"{fields.prefix('proposals')}[{index}]")
+        yield LoggedProposal(model=told.text("model"), usage=_usage(told))
 
 
 def _qualities(fields: _Fields) -> dict[str, float]:

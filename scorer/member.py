@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.calibration import Calibrator
+from scorer.categories import probabilities
 from scorer.contexts import Samples
 from scorer.familiarity import Familiarity
 from scorer.features import outlook
@@ -19,6 +20,7 @@ from scorer.features.matrix import alone_rows, together_rows
 from scorer.features.table import AnswerTable
 from scorer.forecast import Forecast
 from scorer.models import boosted, linear
+from scorer.models.lexical import LexicalModel
 from scorer.models.scorer import Features, Fitter, Floats, Loader, QualityModel, logit
 
 KINDS: Mapping[str, tuple[Fitter, Loader]] = {
@@ -61,7 +63,7 @@ class Member:
     """Fitted on all folds but its own. An answer with others beside it goes to ``together``, any other to ``alone``.
 
     forecast : before any call.   outlook : of models that have not answered, given those that have.
-    prefix : None where training was not told to look at beginnings.
+    prefix : None where training was not told to look at beginnings.   sorter : a query's category, where told to.
     alone : None where the log had labels alone.   together, outlook : None where it never had two answers to one query.
     """
 
@@ -71,6 +73,7 @@ class Member:
     forecast: Forecast
     outlook: Head | None
     prefix: PrefixHead | None = None
+    sorter: LexicalModel | None = None
 
     def score(self, table: AnswerTable, samples: Samples) -> Floats:
         """(r,) calibrated P(good)."""
@@ -83,6 +86,12 @@ class Member:
                 facts = facts_of(self.experience, part.models)
                 scores[mask] = head.score(features_of(name, table, part, facts))
         return scores
+
+    def sort(self, table: AnswerTable) -> Floats:
+        """(n, c) probabilities of each query's categories."""
+        if self.sorter is None:
+            raise ValueError("this member has not learned categories")
+        return probabilities(self.sorter, table.terms, table.query_values)
 
     def judge_beginnings(self, table: AnswerTable, samples: Samples, place: int) -> Floats:
         """(r,) calibrated P(good) of the answers that began as a table of beginnings has them."""
@@ -154,7 +163,8 @@ def features_of(head: str, table: AnswerTable, samples: Samples, facts: Facts) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """A scorer as it leaves training. ``folds`` : fold by query hash; ``priors`` : mean quality by model."""
+    """A scorer as it leaves training. ``folds`` : fold by query hash; ``priors`` : mean quality by model;
+    ``categories`` : their names, empty where training was not told to find any."""
 
     models: tuple[str, ...]
     folds: Mapping[str, int]
@@ -162,6 +172,7 @@ class Trained:
     members: tuple[Member, ...]
     familiarity: Familiarity
     report: Mapping[str, Any]
+    categories: tuple[str, ...] = ()
 
 
 def in_company(table: AnswerTable, samples: Samples) -> NDArray[np.bool_]:

@@ -33,6 +33,7 @@ FORMAT = "spillway-scorer/4"
 MANIFEST = "manifest.json"
 _FOLDS = "folds.json"
 _FAMILIARITY = "familiarity.npz"
+_SORTER = "category.npz"
 _NAME = re.compile(r"[a-z0-9_]+(?:/[a-z0-9_]+)*\.[a-z]+")
 _PACKAGES = ("numpy", "scikit-learn", "lightgbm")
 _JSON = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
@@ -99,6 +100,8 @@ def _files(trained: Trained) -> dict[str, bytes]:
                 files[f"{place}/head.json"] = orjson.dumps(described, option=_JSON)
                 files |= {f"{place}/{kind}.model": model.dump() for kind, model in head.models.items()}
         files |= _prefix_dumped(f"members/{index}/prefix", member.prefix)
+        if member.sorter is not None:
+            files[f"members/{index}/{_SORTER}"] = _words_dumped(member.sorter)
     return files
 
 
@@ -134,6 +137,7 @@ def _manifest(trained: Trained, files: Mapping[str, bytes]) -> dict[str, Any]:
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
         },
     }
+    manifest |= {"categories": list(trained.categories)} if trained.categories else {}
     return manifest | {"version": _version(manifest)}
 
 
@@ -192,13 +196,19 @@ def _trained(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Trained
         raise ArtifactError(
             "the scorer was trained with other features than this version of Spillway has; train it again"
         )
+    categories = tuple(str(name) for name in manifest.get("categories", ()))
+    members = tuple(_member(f"members/{index}", files) for index in range(int(manifest["n_folds"])))
+    told = {0 if member.sorter is None else len(member.sorter.bias) for member in members}
+    if told != {len(categories)} or len(set(categories)) != len(categories):
+        raise ArtifactError(f"{MANIFEST}: categories must be different names, as many as every member tells apart")
     return Trained(
         models=models,
         folds={str(query_hash): int(fold) for query_hash, fold in orjson.loads(files[_FOLDS]).items()},
         priors={str(model): float(prior) for model, prior in manifest["priors"].items()},
-        members=tuple(_member(f"members/{index}", files) for index in range(int(manifest["n_folds"]))),
+        members=members,
         familiarity=Familiarity.load(files[_FAMILIARITY]),
         report=manifest["report"],
+        categories=categories,
     )
 
 
@@ -214,6 +224,7 @@ def _member(place: str, files: Mapping[str, bytes]) -> Member:
         forecast=_forecast(place, files),
         outlook=outlook,
         prefix=_prefix(f"{place}/prefix", files),
+        sorter=_sorter(f"{place}/{_SORTER}", files),
     )
 
 
@@ -227,6 +238,23 @@ def _head(place: str, files: Mapping[str, bytes]) -> Head:
         weights=weights,
         calibrator=Calibrator.from_json(described["calibration"]),
     )
+
+
+def _words_dumped(model: LexicalModel) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{field.name: getattr(model, field.name) for field in fields(LexicalModel)})
+    return buffer.getvalue()
+
+
+def _sorter(name: str, files: Mapping[str, bytes]) -> LexicalModel | None:
+    if name not in files:  # not trained, or by an older version
+        return None
+    with np.load(io.BytesIO(files[name]), allow_pickle=False) as arrays:
+        model = LexicalModel(**{field.name: arrays[field.name] for field in fields(LexicalModel)})
+    n_terms, n_dense, n_categories = len(model.ids), len(model.mean), len(model.bias)
+    if model.weights.shape != (n_terms, n_categories) or model.dense.shape != (n_dense, n_categories):
+        raise ArtifactError(f"{name}: weights must be of as many terms, features and categories as there are")
+    return model
 
 
 def _forecast(place: str, files: Mapping[str, bytes]) -> Forecast:

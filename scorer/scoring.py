@@ -5,7 +5,7 @@ Knows an artifact's members and how their scores are put together. Knows no trai
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scorer.analysing import beginnings_of, table_of
 from scorer.answer import Answer, Expectation, Query
+from scorer.categories import Category, likeliest
 from scorer.contexts import Samples
 from scorer.dataset import LoggedQuery
 from scorer.ensemble import Ensemble
@@ -78,8 +79,9 @@ class Scorer:
         """(n,) scores of one model's logged answers, given the logged answers of ``others``.
 
         A query on which the artifact was trained is scored by the member that did not see it (out of fold); any other
-        query gets the same number as from ``score``. Raises UnknownModel for a model that was not in the training log,
-        ScorerError if a query lacks an answer of ``model`` or of one of ``others``.
+        query gets the same number as from ``score``. What an answer was made of counts among the others. Raises
+        UnknownModel for a model that was not in the training log, ScorerError if a query lacks an answer of ``model``
+        or of one of ``others``.
         """
         column, beside = self._column(model), [self._column(other) for other in others]
         self._check_judges()
@@ -88,6 +90,8 @@ class Scorer:
         self._check_present(table, queries, needed)
         context = np.zeros((len(queries), len(self._columns)), dtype=np.bool_)
         context[:, beside] = True
+        for row, query in enumerate(queries):
+            context[row, list(self._proposed(query, (model, *others)))] = True
         samples = Samples(
             rows=np.arange(len(queries)), models=np.full(len(queries), column, dtype=np.int64), context=context
         )
@@ -197,6 +201,28 @@ class Scorer:
         familiarity = self._trained.familiarity
         return np.array([familiarity.doubt_of(each.query, each.hash, rate) is not None for each in queries], np.bool_)
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of queries that it tells apart; none where training was not told to find any."""
+        return self._trained.categories
+
+    def categorise(self, query: Query) -> Category | None:
+        """A query's likeliest category; None of a query that is unlike the training queries.
+
+        Raises ScorerError where it knows no categories.
+        """
+        self._check_categories()
+        if self.doubt(query) is not None:
+            return None
+        table = tabulate([(self._reading(query)[1], [])], self._trained.models, 1)
+        return likeliest(self.categories, self._sorted(table, np.array([-1]))[0])
+
+    def categorise_log(self, queries: Sequence[LoggedQuery]) -> tuple[Category | None, ...]:
+        """The same of a log's queries; out of fold where trained on. Raises ScorerError where it knows none."""
+        self._check_categories()
+        p, doubted = self._sorted(self._table(queries), self._folds(queries)), self.doubts_log(queries)
+        return tuple(None if odd else likeliest(self.categories, row) for row, odd in zip(p, doubted, strict=True))
+
     def trained_on(self, query_hash: str) -> bool:
         """Whether a query (see ``scorer.dataset.query_hash``) was among those that the artifact was trained on."""
         return query_hash in self._trained.folds
@@ -205,6 +231,14 @@ class Scorer:
     def priors(self) -> Mapping[str, float]:
         """Mean quality by model on the training queries."""
         return self._trained.priors
+
+    def _proposed(self, query: LoggedQuery, models: Sequence[str]) -> Iterator[int]:
+        """The columns of what the models' answers were made of: live these are among the others that were paid for."""
+        for model in models:
+            logged = query.answers.get(model)
+            for proposal in logged.proposals if logged is not None else ():
+                if proposal.model in self._columns:
+                    yield self._columns[proposal.model]
 
     def _beside(self, query: Query, answer: Answer, others: Sequence[Answer]) -> tuple[int, AnswerTable]:
         """Which column of the table of one query is the answer's, and the table."""
@@ -252,6 +286,16 @@ class Scorer:
     ) -> NDArray[np.float64]:
         shape = (len(table), len(self._columns))
         return self._averaged(folds, shape, lambda member, mask: member.believe(table.take(mask), context))
+
+    def _sorted(self, table: AnswerTable, folds: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n, c) probabilities of the categories."""
+        return self._averaged(
+            folds, (len(table), len(self.categories)), lambda member, mask: member.sort(table.take(mask))
+        )
+
+    def _check_categories(self) -> None:
+        if not self.categories:
+            raise ScorerError("the scorer knows no categories; `spillway train --categories` makes one that does")
 
     def _check_judges(self) -> None:
         if not self.judges:

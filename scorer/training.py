@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scorer import contexts, forecast
+from scorer import contexts, forecast, sorting
 from scorer import prefixes as prefixes_of
 from scorer.analysing import table_of
 from scorer.calibration import calibrate, choose
@@ -53,10 +53,12 @@ def train(
     seed: int = 0,
     progress: Progress = lambda doing, done, total: None,
     prefixes: bool = False,
+    categories: bool = False,
 ) -> Trained:
     """Fit a scorer to logged answers with labels. Queries with labels alone teach it what to expect before a call.
 
     kinds : which models are put together, of member.KINDS.
+    categories : also learn to tell which category a query is of, for strategies that enter by it.
     prefixes : also learn to judge the beginnings of answers, for streams that are let go before they are whole.
     Raises TooLittleData if there are too few queries, or labels of one class only.
     """
@@ -79,6 +81,11 @@ def train(
         begun = fitting.beginnings(queries, progress)
         members = tuple(replace(m, prefix=head) for m, head in zip(members, begun.heads, strict=True))
         report["beginnings"] = begun.report
+    names: tuple[str, ...] = ()
+    if categories:
+        sorted_by = sorting.fit([query.query.task for query in queries], table, folds, seed=seed, progress=progress)
+        members = tuple(replace(m, sorter=sorter) for m, sorter in zip(members, sorted_by.sorters, strict=True))
+        names, report["categories"] = sorted_by.names, sorted_by.report
     familiarity = Familiarity.fit(
         [query.query for query in queries],
         [query.hash for query in queries],
@@ -90,6 +97,7 @@ def train(
         priors={model: float(np.nanmean(quality[:, index])) for index, model in enumerate(models)},
         members=members,
         familiarity=familiarity,
+        categories=names,
         report={**report, "unlike": {"rate": RATE, "share": familiarity.share(RATE)}},
     )
 

@@ -28,6 +28,7 @@ from gateway.ledger.export.files import write_file
 from gateway.ledger.reports import Span
 from gateway.options import DEFAULT_CONFIG, ConfigOption
 from gateway.transcripts.log import ids, lines
+from gateway.transcripts.partitioned import write_partitioned
 from gateway.transcripts.store import TranscriptStore
 
 _GZIP = 31  # zlib's word for a gzip stream with the largest window
@@ -43,10 +44,13 @@ class _Told:
     def __init__(self) -> None:
         self.requests = self.answers = self.labels = 0
 
-    def count(self, line: dict[str, Any]) -> None:
-        self.requests += 1
-        self.answers += len(line["answers"])
-        self.labels += sum("quality" in answer for answer in line["answers"].values())
+    async def counted(self, pages: AsyncIterator[Sequence[dict[str, Any]]]) -> AsyncGenerator[Sequence[dict[str, Any]]]:
+        async for page in pages:
+            for line in page:
+                self.requests += 1
+                self.answers += len(line["answers"])
+                self.labels += sum("quality" in answer for answer in line["answers"].values())
+            yield page
 
 
 @transcripts.command("export")
@@ -54,6 +58,11 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A file; packed if it ends in .gz. Default: standard output.")
     ] = None,
+    parquet: Annotated[
+        Path | None,
+        typer.Option("--parquet", metavar="DIR", help="Instead, a folder of Parquet, parted by split and shard."),
+    ] = None,
+    shards: Annotated[int, typer.Option(min=1, max=10_000, help="With --parquet, files of each split.")] = 16,
     dev_share: Annotated[
         float, typer.Option(min=0, max=1, help="Of conversations, whose lines are of the split dev.")
     ] = 0.2,
@@ -67,11 +76,17 @@ def export(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Write a log that ``spillway train`` reads: a line for each request, with the answers of every model asked."""
+    if out is not None and parquet is not None:
+        raise InvalidRequest("--out or --parquet, not both", param="parquet", code="invalid_parameter")
     span, told = _span(since, until, org, team, key, policy), _Told()
 
     async def work() -> None:
         async with the_ledger(_url(config)) as database:
-            parts = _encoded(lines(database, span, dev_share=dev_share, labelled=labelled), told)
+            pages = lines(database, span, dev_share=dev_share, labelled=labelled)
+            if parquet is not None:
+                await write_partitioned(parquet, told.counted(pages), shards=shards)
+                return
+            parts = _encoded(told.counted(pages))
             if out is not None:
                 await write_file(out, _packed(parts) if out.suffix == ".gz" else parts)
                 return
@@ -128,10 +143,9 @@ def _span(
     )
 
 
-async def _encoded(pages: AsyncIterator[Sequence[dict[str, Any]]], told: _Told) -> AsyncGenerator[bytes]:
+async def _encoded(pages: AsyncIterator[Sequence[dict[str, Any]]]) -> AsyncGenerator[bytes]:
     async for page in pages:
         for line in page:
-            told.count(line)
             yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 

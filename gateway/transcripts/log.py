@@ -5,7 +5,8 @@ Knows the log's fields (``scorer/README.md``) and the tables that tell of calls 
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, func, select, tuple_
@@ -19,6 +20,7 @@ from gateway.ledger.reviews import reviews
 from gateway.ledger.rollups.sources import uncompiled
 from gateway.ledger.tables import attempts, closings, requests, settlements
 from gateway.transcripts.store import QUESTION, transcripts, unpacked
+from router.mixture import SAMPLE
 
 _PAGE = 200
 Line = dict[str, Any]
@@ -27,7 +29,7 @@ Line = dict[str, Any]
 async def lines(
     database: Database, span: Span, *, dev_share: float = 0.2, labelled: bool = False
 ) -> AsyncGenerator[Sequence[Line]]:
-    """A page of lines at a time, oldest first.
+    """A page of lines at a time, oldest first. Answers have ``cost_nanousd`` besides: what the ledger has, or null.
 
     dev_share : of conversations, whose lines are of the split ``dev``; those of the others are ``train``.
     labelled : only answers with a label, and requests with such an answer.
@@ -93,7 +95,9 @@ async def _answers(connection: AsyncConnection, decision_ids: Sequence[str]) -> 
     same = and_(settlements.c.attempt_id == attempts.c.attempt_id, settlements.c.month == attempts.c.month)
     query = (
         select(transcripts.c.decision_id, transcripts.c.content, attempts.c.attempt_id, attempts.c.model)
+        .add_columns(attempts.c.kind, attempts.c.stage)
         .add_columns(*(settlements.c[name] for name in _COUNTS), settlements.c.usage_source, settlements.c.latency_s)
+        .add_columns(settlements.c.amount_nanousd)
         .add_columns(closings.c.answered_attempt, label.label("label"))
         .join(attempts, attempts.c.attempt_id == transcripts.c.attempt_id)
         .join(settlements, same)
@@ -102,11 +106,23 @@ async def _answers(connection: AsyncConnection, decision_ids: Sequence[str]) -> 
         .order_by(attempts.c.opened_us, attempts.c.attempt_id)
     )
     found: dict[str, dict[str, Line]] = {}
+    proposed: dict[tuple[str, int], list[Line]] = {}
     for row in (await connection.execute(query)).all() if decision_ids else ():
         by_model = found.setdefault(row.decision_id, {})
-        if row.model not in by_model or row.attempt_id == row.answered_attempt:
-            by_model[row.model] = _answer(row)
+        proposals = proposed.setdefault((row.decision_id, row.stage), [])
+        if row.kind == "proposal":
+            name = _sample(row.model, by_model)
+            by_model[name] = _answer(row)
+            proposals.append({"model": name, **_counts(row), "cost_nanousd": row.amount_nanousd})
+        elif row.model not in by_model or row.attempt_id == row.answered_attempt:
+            by_model[row.model] = _answer(row) | ({"proposals": proposals} if proposals else {})
     return found
+
+
+def _sample(model: str, taken: Collection[str]) -> str:
+    """The name of the next sample of a model, as ``router.mixture`` has them."""
+    names = (model if n == 1 else f"{model}{SAMPLE}{n}" for n in count(1))
+    return next(name for name in names if name not in taken)
 
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -114,13 +130,18 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "cached_prompt_tokens", "cache_
 
 def _answer(row: Row[Any]) -> Line:
     said = unpacked(row.content)
-    told: Line = {"text": said.get("text", ""), "prompt_tokens": row.prompt_tokens}
-    told["completion_tokens"] = row.completion_tokens
+    told: Line = {"text": said.get("text", ""), **_counts(row), "cost_nanousd": row.amount_nanousd}
     more = {name: said.get(name) for name in ("tool_calls", "finish_reason", "token_logprobs")}
-    more |= {name: getattr(row, name) for name in _COUNTS[2:]}
-    more |= {"latency_s": row.latency_s, "usage_source": None if row.usage_source == "provider" else row.usage_source}
+    more |= {"latency_s": row.latency_s}
     if row.label is not None and row.attempt_id == row.answered_attempt:  # reviewers saw this one
         more["quality"] = {"review": float(row.label)}
+    return told | {name: value for name, value in more.items() if value}
+
+
+def _counts(row: Row[Any]) -> Line:
+    told: Line = {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens}
+    more = {name: getattr(row, name) for name in _COUNTS[2:]}
+    more |= {"usage_source": None if row.usage_source == "provider" else row.usage_source}
     return told | {name: value for name, value in more.items() if value}
 
 

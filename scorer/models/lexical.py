@@ -5,7 +5,7 @@ terms that the training texts had, so that an artifact needs no vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,43 +57,47 @@ class LexicalModel:
 
 def fit(texts: Sequence[Terms], surface: Features, targets: Floats, *, penalty: float) -> LexicalModel:
     """Fit to n texts, dense features (n, d) and targets (n, t), nan where one is not known."""
-    from scipy import sparse  # noqa: PLC0415 - serving never needs it
+    known = ~np.isnan(targets)
+    count = np.maximum(known.sum(axis=0), 1)
+    bias = np.where(known, targets, 0.0).sum(axis=0) / count
+    model = begun(texts, surface, targets.shape[1])
+    solution = _solved(design(model, texts, surface), np.where(known, targets - bias, 0.0), known, penalty)
+    weights, dense = solution[: len(model.ids)], solution[len(model.ids) :]
+    return replace(model, weights=weights.astype(np.float32), dense=dense, bias=bias)
 
+
+def begun(texts: Sequence[Terms], surface: Features, n_targets: int) -> LexicalModel:
+    """A model that knows the terms of n texts and the scale of their dense features (n, d), and says 0 of all."""
     occurring = np.concatenate([terms.ids for terms in texts]) if texts else np.empty(0, dtype=np.uint32)
     ids, n_texts = np.unique(occurring, return_counts=True)
     kept = (n_texts >= _LEAST_TEXTS) & (n_texts < len(texts))
     ids = ids[kept]
-    known = ~np.isnan(targets)
-    count = np.maximum(known.sum(axis=0), 1)
-    bias = np.where(known, targets, 0.0).sum(axis=0) / count
-    mean = surface.mean(axis=0, dtype=np.float64)
-    spread = surface.std(axis=0, dtype=np.float64)
-    model = LexicalModel(
+    return LexicalModel(
         ids=ids,
         rarity=(1.0 + np.log((1 + len(texts)) / (1 + n_texts[kept]))).astype(np.float32),
-        weights=np.zeros((len(ids), targets.shape[1]), dtype=np.float32),
-        mean=mean,
-        scale=np.where(spread > 1e-6, spread, 1.0),
-        dense=np.zeros((surface.shape[1], targets.shape[1])),
-        bias=bias,
+        weights=np.zeros((len(ids), n_targets), dtype=np.float32),
+        mean=surface.mean(axis=0, dtype=np.float64),
+        scale=_scale(surface),
+        dense=np.zeros((surface.shape[1], n_targets)),
+        bias=np.zeros(n_targets),
     )
+
+
+def design(model: LexicalModel, texts: Sequence[Terms], surface: Features) -> Any:
+    """(n, u + d) sparse: what weights and dense weights are applied to."""
+    from scipy import sparse  # noqa: PLC0415 - serving never needs it
+
     parts = [model.weighed(terms) for terms in texts]
     rows = np.repeat(np.arange(len(texts)), [len(places) for places, _ in parts])
     columns = np.concatenate([places for places, _ in parts]) if parts else np.empty(0, dtype=np.intp)
     values = np.concatenate([values for _, values in parts]) if parts else np.empty(0)
-    words = sparse.csr_matrix((values.astype(np.float64), (rows, columns)), shape=(len(texts), len(ids)))
-    X = sparse.hstack([words, sparse.csr_matrix(_dense(surface, model.mean, model.scale))], format="csr")
-    solution = _solved(X, np.where(known, targets - bias, 0.0), known, penalty)
-    weights, dense = solution[: len(ids)], solution[len(ids) :]
-    return LexicalModel(
-        ids=ids,
-        rarity=model.rarity,
-        weights=weights.astype(np.float32),
-        mean=model.mean,
-        scale=model.scale,
-        dense=dense,
-        bias=bias,
-    )
+    words = sparse.csr_matrix((values.astype(np.float64), (rows, columns)), shape=(len(texts), len(model.ids)))
+    return sparse.hstack([words, sparse.csr_matrix(_dense(surface, model.mean, model.scale))], format="csr")
+
+
+def _scale(surface: Features) -> Floats:
+    spread = surface.std(axis=0, dtype=np.float64)
+    return np.where(spread > 1e-6, spread, 1.0)
 
 
 def _dense(surface: Features, mean: Floats, scale: Floats) -> Floats:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -138,6 +139,23 @@ async def test_it_becomes_a_log_that_scorers_are_trained_from(tmp_path: Path) ->
             assert rows[1]["tools"] == TOOLS
             with gzip.open(out) as packed:
                 assert len(packed.readlines()) == 1
+            folder = tmp_path / "folder"
+            more = ("--dev-share", "0", "--shards", "2", "--config", config)
+            told = await in_thread("transcripts", "export", "--parquet", str(folder), *more)
+            assert "2 requests, 3 answers, 1 of them labelled" in told
+            assert list(read_log([folder]).queries) == [query]
+            check_ledger_costs(folder, await gateway.closed(escalated))
+
+
+def check_ledger_costs(folder: Path, decision: Any) -> None:
+    rows = f"read_parquet('{folder}/**/*.parquet')"
+    told = duckdb.connect().execute(
+        f"SELECT model, cost_nanousd, quality_nano FROM {rows} WHERE query_id = ?", [decision.decision_id]
+    )
+    assert {model: (cost, quality) for model, cost, quality in told.fetchall()} == {
+        "small": (decision.attempts[0].amount_nanousd, None),
+        "large": (decision.attempts[1].amount_nanousd, 750_000_000),
+    }
 
 
 async def test_it_is_let_go_of_by_whose_it_is(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from scorer.cli import app
 from scorer.dataset import read_log, write_log
+from scorer.partitioned.writing import write_folder
 from scorer.scoring import Scorer
 from tests.unit.scorer import synthetic
 
@@ -34,6 +35,22 @@ def test_training_prints_a_report_and_writes_a_scorer(data: list[Path], tmp_path
     assert scorer.report["n_queries"] == 45
     dev = read_log(data, split="dev").queries
     assert not any(scorer.trained_on(query.hash) for query in dev)
+
+
+def test_of_a_folder_a_sample_is_trained_on_and_its_size_told(data: list[Path], tmp_path: Path) -> None:
+    write_folder(tmp_path / "log", read_log(data).queries, cost=lambda _: None, shards=2)
+    options = ("--data", tmp_path / "log", "--split", "train", "--model", "logistic")
+    result = run(*options, "--out", tmp_path / "some", "--sample", 30)
+    assert result.exit_code == 0, result.output
+    assert "a stratified sample: 30 of 45 queries, of " in result.stderr
+    assert "(seed 0); --sample 0 takes all" in result.stderr
+    assert Scorer.load(tmp_path / "some").report["n_queries"] == 30
+    for size in ((), ("--sample", 0)):
+        result = run(*options, "--out", tmp_path / f"all{len(size)}", *size)
+        assert "sample" not in result.stderr
+        assert Scorer.load(tmp_path / f"all{len(size)}").report["n_queries"] == 45
+    result = run("--data", data[0], "--out", tmp_path / "s", "--sample", 30)
+    assert "--sample: is drawn from one folder of Parquet" in result.stderr
 
 
 def test_the_report_can_be_had_as_json(data: list[Path], tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ BAD = [
     (line(answers=answer(token_logprobs="x")), "answers.small.token_logprobs must be a list of numbers"),
     (line(answers=answer(latency_s=-1)), "answers.small.latency_s must be a number ≥ 0 or null"),
     (line(answers=answer(finish_reason=1)), "answers.small.finish_reason must be a string or null"),
+    (line(answers=answer(proposals=[{}])), "answers.small.proposals[0].model must be a non-empty string, not missing"),
+    (
+        line(answers=answer(proposals=[{"model": "tiny", "prompt_tokens": 1}])),
+        "answers.small.proposals[0].completion_tokens must be an integer ≥ 0, not missing",
+    ),
     (line(answers=answer(tool_calls="x")), "answers.small.tool_calls must be a list of objects"),
 ]
 
@@ -140,6 +145,10 @@ def test_what_is_written_is_read_back_with_every_optional_field(tmp_path: Path, 
         reasoning_tokens=1,
         usage_source="counted",
         latency_s=1.5,
+        proposals=[
+            {"model": "tiny", "prompt_tokens": 3, "completion_tokens": 2},
+            {"model": "tiny#2", "prompt_tokens": 3, "completion_tokens": 4, "reasoning_tokens": 1},
+        ],
     )
     rows = [
         line(answers=full, group="g", tools=[{"type": "function"}], response_format={"type": "json_object"}),
@@ -149,6 +158,11 @@ def test_what_is_written_is_read_back_with_every_optional_field(tmp_path: Path, 
     queries = read_log([written(tmp_path / "in.jsonl", *rows)]).queries
     assert write_log(tmp_path / name, queries) == 3
     assert read_log([tmp_path / name]).queries == queries
+    proposals = queries[0].answers["small"].proposals
+    assert [(one.model, one.usage.completion_tokens, one.usage.reasoning_tokens) for one in proposals] == [
+        ("tiny", 2, 0),
+        ("tiny#2", 4, 1),
+    ]
     logprobs = queries[0].answers["small"].answer.token_logprobs
     assert logprobs == (-0.5, 0.0)
 

@@ -1,17 +1,23 @@
 """Scores: the same alone and in a log, whatever the order of the others, out of fold where the scorer was trained."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
-from scorer.answer import Answer
+from scorer import registry
+from scorer.answer import Answer, Usage
 from scorer.dataset import LoggedQuery
 from scorer.errors import ScorerError, UnknownModel
+from scorer.logline import LoggedProposal
 from scorer.scoring import Scorer
+from scorer.training import train
 from tests.unit.scorer import synthetic
 
 MODELS = list(synthetic.SKILLS)
@@ -138,3 +144,37 @@ def test_a_label_of_the_log_that_no_request_carries_changes_no_score(scorer: Sco
     logged, answer = UNSEEN[0].query, said(UNSEEN[0], "small")
     assert logged.task is not None
     assert scorer.score(logged, answer) == scorer.score(replace(logged, task=None, id="another"), answer)
+
+
+SAMPLED = {"small": 0.6, "small#2": 0.6, "small#3": 0.6, "panel": 0.7}
+
+
+def made_of_samples(queries: Sequence[LoggedQuery]) -> list[LoggedQuery]:
+    """The same log, its panel's answers made of the samples."""
+    usage = Usage(prompt_tokens=1, completion_tokens=1)
+    proposals = tuple(LoggedProposal(model=name, usage=usage) for name in list(SAMPLED)[:3])
+    return [
+        replace(query, answers={**query.answers, "panel": replace(query.answers["panel"], proposals=proposals)})
+        for query in queries
+    ]
+
+
+def test_what_an_answer_was_made_of_is_among_the_others_in_a_log_as_live(tmp_path: Path) -> None:
+    registry.write(train(synthetic.log(200, skills=SAMPLED)), tmp_path / "artifact")
+    scorer, plain = Scorer.load(tmp_path / "artifact"), synthetic.log(200, skills=SAMPLED, seed=9)
+    sampled = made_of_samples(plain)
+    in_log = scorer.score_log(sampled, "panel")
+    samples = list(SAMPLED)[:3]
+    live = [scorer.score(q.query, said(q, "panel"), [said(q, name) for name in samples]) for q in plain]
+    assert in_log.tolist() == pytest.approx(live, abs=1.1e-6)
+    labels = [query.answers["panel"].quality for query in plain]
+    alone = scorer.score_log(plain, "panel")
+    assert roc_auc_score(labels, in_log) > roc_auc_score(labels, alone) + 0.1  # samples that agree tell much
+    unknown = [
+        replace(q, answers={**q.answers, "panel": replace(q.answers["panel"], proposals=(STRANGER,))})
+        for q in plain[:5]
+    ]
+    assert scorer.score_log(unknown, "panel").tolist() == alone[:5].tolist()
+
+
+STRANGER = LoggedProposal(model="stranger", usage=Usage(prompt_tokens=1, completion_tokens=1))
