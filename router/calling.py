@@ -48,6 +48,7 @@ class Asking:
     cause: Cause = "first"
     watch: Callable[[], Watch] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    own_body: bool = False  # the call's body is not the request's
     drainage: Drainage | None = None  # where calls of this model go on if nobody waits for them any more
 
     def left_s(self) -> float | None:
@@ -185,6 +186,7 @@ class _Runner:
                 model=turn.pool.model,
                 deployment=turn.deployment.name if len(turn.pool.deployments) > 1 else None,
                 cause=cause,
+                body=asking.call.body if asking.own_body else None,
             ),
             threshold=asking.threshold,
         )

@@ -7,56 +7,47 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 from router.backends.backend import Call, Chunk
 from router.backends.pool import Pool
 from router.calling import Asked, Asking, ask
 from router.consulting import Consulting
 from router.draining import Drainage
+from router.entering import enter, stages_from
 from router.errors import BackendError, BackendRefused, NotRecorded, StrategyError, VerificationFailed
-from router.outcome import Abstention, Attempt, AttemptState, Cause, Outcome, StopReason, failed
+from router.judging import AnswerScorer, doubt_of, score_of, why_doubted
+from router.mixture import Mixture
+from router.outcome import Abstention, Attempt, AttemptState, Cause, Entered, Outcome, StopReason, failed
 from router.planned import Believer, Course
+from router.proposing import Proposal, Proposing
 from router.releasing import Watch, watching
 from router.strategy import Stage, Strategy
 from router.trial import AttemptLog, Trial
 from router.verifiers.gate import Gate
 from scorer.answer import Answer, Query
-from scorer.errors import ScorerError, UnknownModel
-from scorer.familiarity import Doubt
+from scorer.consensus import most_agreed
+from scorer.errors import ScorerError
 
 _telemetry = logging.getLogger(__name__)
-
-
-class AnswerScorer(Protocol):
-    """What a cascade needs of a scorer."""
-
-    @property
-    def version(self) -> str: ...
-
-    def score(self, query: Query, answer: Answer, others: Sequence[Answer]) -> float:
-        """P(the answer is good), given the other answers already paid for. Raises ScorerError."""
-        ...
-
-    def doubt(self, query: Query, rate: float) -> Doubt | None:
-        """Why no score would be trusted: the query is unlike those that the scorer knows. None if it is not.
-
-        rate : the share of queries like those that may be taken to be unlike; 0 doubts nothing.
-        """
-        ...
 
 
 class Cascade:
     """The one that carries strategies out on the given models' deployments, by model name.
 
     drained : the models whose calls go on in ``drainage`` when nobody waits for them any more.
+    mixtures : by name, the models that are made of several; their pools call as their aggregators do.
     """
 
     def __init__(
-        self, pools: Mapping[str, Pool], *, drainage: Drainage | None = None, drained: Collection[str] = ()
+        self,
+        pools: Mapping[str, Pool],
+        *,
+        drainage: Drainage | None = None,
+        drained: Collection[str] = (),
+        mixtures: Mapping[str, Mixture] | None = None,
     ) -> None:
-        self._pools = pools
+        self._pools, self._mixtures = pools, mixtures or {}
         self._drainages = {} if drainage is None else dict.fromkeys(drained, drainage)
 
     async def run(
@@ -95,7 +86,7 @@ class Cascade:
         """
         run = _Run(query=query, call=call, strategy=strategy, scorer=scorer, log=log, live=live)
         run.unlike_rate, run.gate, run.pools, run.early = unlike_rate, gate, self._pools, early
-        run.drainages = self._drainages
+        run.drainages, run.mixtures = self._drainages, self._mixtures
         named = dict.fromkeys([*(stage.model for stage in strategy.stages), strategy.safe_model, *fallbacks])
         missing = [model for model in named if model not in self._pools]
         if missing:
@@ -118,20 +109,6 @@ class Cascade:
         yield run.outcome()
 
 
-def single(model: str) -> Strategy:
-    """The strategy of asking one model and taking what it says."""
-    return Strategy(
-        id=f"single:{model}",
-        kind="best_single",
-        stages=(Stage(model=model),),
-        reference_model=model,
-        safe_model=model,
-        scorer_version=None,
-        evidence=None,
-        created="1970-01-01T00:00:00Z",
-    )
-
-
 @dataclass(slots=True, kw_only=True)
 class _Run:
     """One query on its way through one strategy."""
@@ -149,12 +126,16 @@ class _Run:
     early: bool = False
     pools: Mapping[str, Pool] = field(default_factory=dict)
     drainages: Mapping[str, Drainage] = field(default_factory=dict)  # by model
+    mixtures: Mapping[str, Mixture] = field(default_factory=dict)
+    proposals: list[Proposal] = field(default_factory=list)
+    proposed: list[Attempt] = field(default_factory=list)  # every call for one
     abstention: Abstention | None = None
     sent: bool = False  # the client has seen a chunk
     stopped: bool = False  # no further call may be made
     error: Exception | None = None
     cause: Cause = "first"
     course: Course | None = None  # through the strategy's plan
+    entered: Entered | None = None
     best_seen: str | None = None  # whose earlier answer the plan stopped with
 
     @property
@@ -172,7 +153,8 @@ class _Run:
         """The stages to try, each asked for only after the one before did not settle it."""
         stages = self.strategy.stages
         self.abstention = self._abstention() if self.strategy.needs_scorer else None
-        for place, stage in enumerate(stages) if self.strategy.plan is None else self._planned():
+        self.entered = None if self.abstained else enter(self.strategy, self.scorer, self.query)
+        for place, stage in stages_from(self.entered, stages) if self.strategy.plan is None else self._planned():
             if self.abstained:
                 break
             if stage.threshold is not None and self._passes_by(stage.model):
@@ -180,13 +162,13 @@ class _Run:
             yield place, stage
         unverified = not self.settled and any(attempt.failed_verification for attempt in self.attempts)
         if (self.abstained or unverified) and self._of_safe_model() is None:
-            models = [stage.model for stage in stages]
-            safe = self.strategy.safe_model
+            models, safe = [stage.model for stage in stages], self.strategy.safe_model
             yield models.index(safe) if safe in models else len(models), Stage(model=safe)
 
     def _passes_by(self, model: str) -> bool:
         """Whether a model's engines have requests waiting, so that another one had better be asked."""
-        pool = self.pools.get(model)
+        mixture = self.mixtures.get(model)
+        pool = self.pools.get(model if mixture is None else mixture.aggregator)
         if pool is None or not pool.is_saturated:
             return False
         pool.skipped += 1
@@ -235,12 +217,7 @@ class _Run:
             return "no_scorer"
         if self.strategy.kind != "route" and self.call.body.get("n") not in (None, 1):
             return "several_choices"
-        try:
-            doubt = self.scorer.doubt(self.query, self.unlike_rate)
-        except Exception:  # noqa: BLE001  a scorer's bug must not cost the client its answer
-            _telemetry.exception("the scorer broke its promise on a query")
-            return "scorer_failed"
-        return None if doubt is None else doubt.reason
+        return why_doubted(self.scorer, self.query, self.unlike_rate)
 
     @property
     def abstained(self) -> bool:
@@ -248,11 +225,18 @@ class _Run:
 
     async def attempt(self, place: int, stage: Stage, pool: Pool) -> AsyncGenerator[Chunk]:
         """Ask one stage's model, however many calls that takes. Yields the chunks that the client may see."""
-        asked = Asked()
+        asked, call = Asked(), self.call
+        mixture = self.mixtures.get(stage.model)
+        if mixture is not None:
+            proposed = await self._proposed(mixture, place)
+            if proposed is None:
+                return
+            call = proposed
         asking = Asking(
             place=place,
             threshold=stage.threshold,
-            call=self.call,
+            call=call,
+            own_body=mixture is not None,
             live=self._watched(stage),
             ends=None if self.call.timeout_s is None else self.started + self.call.timeout_s,
             log=self.log,
@@ -268,6 +252,20 @@ class _Run:
                 yield chunk
         self.error = asked.error or self.error
         self.stopped = self.stopped or asked.refused
+
+    async def _proposed(self, mixture: Mixture, place: int) -> Call | None:
+        """The aggregator's call, once there are proposals; None where there are too few."""
+        ends = None if self.call.timeout_s is None else self.started + self.call.timeout_s
+        proposing = Proposing(mixture=mixture, pools=self.pools, log=self.log, place=place, ends=ends)
+        scores = [attempt.score for attempt in self.attempts]
+        doubt = doubt_of(self.scorer, self.query, scores, mixture.models)
+        found, error = await proposing.gather(self.call, doubt, self.attempts)
+        self.proposals.extend(found)
+        self.proposed.extend(proposing.attempts)
+        if error is None:
+            return replace(self.call, body=mixture.aggregate(self.call.body, [one.answer for one in found]))
+        self.error, self.stopped = error, self.stopped or not isinstance(error, BackendError)
+        return None
 
     def _watched(self, stage: Stage) -> bool:
         """Whether the client may see a stage's answer before it is whole: nothing about it is to be decided then."""
@@ -325,19 +323,10 @@ class _Run:
 
     def _score(self, answer: Answer) -> float | None:
         """The score, or None where there is none that could be trusted."""
-        if self.scorer is None:
-            self.abstention = "no_scorer"
-            return None
-        try:
-            score = self.scorer.score(self.query, answer, self._answers)
-        except ScorerError as error:
-            _telemetry.warning("no score for an answer of %s: %s", answer.model, error)
-            self.abstention = "unknown_model" if isinstance(error, UnknownModel) else "scorer_failed"
-            return None
-        except Exception:  # noqa: BLE001  a scorer's bug must not cost the client its answer
-            _telemetry.exception("the scorer broke its promise on an answer of %s", answer.model)
-            return None
-        return score if 0.0 <= score <= 1.0 else None  # NaN is not
+        proposed = [one.answer for one in self.proposals]
+        score, why_not = score_of(self.scorer, self.query, answer, [*self._answers, *proposed])
+        self.abstention = why_not or self.abstention
+        return score
 
     def _accepted(self) -> Attempt | None:
         return next((attempt for attempt in self.attempts if attempt.state == "accepted"), None)
@@ -358,6 +347,8 @@ class _Run:
             answered=answered,
             stop_reason=reason,
             steps=() if self.course is None else tuple(self.course.steps),
+            proposals=tuple(self.proposed),
+            entered=self.entered,
             abstention=self.abstention if reason == "scorer_abstained" else None,
             error=None if answered is not None and answered.state == "accepted" else self.error,
         )
@@ -394,4 +385,7 @@ class _Run:
         scored = [attempt for attempt in self.attempts if attempt.reply is not None and attempt.score is not None]
         if scored:
             return max(scored, key=lambda attempt: attempt.score or 0.0), "best_so_far"
+        if self.proposals:  # paid for, and nobody came to make one answer of them
+            agreed = most_agreed(self.query, [one.answer for one in self.proposals])
+            return self.proposals[agreed].attempt, "best_so_far"
         return None, "failed"

@@ -30,15 +30,19 @@ class Consulting:
         place: int,
         request_id: str,
         kind: AttemptKind = "judge",
+        cache_salt: str | None = None,
+        affinity: str | None = None,
+        tier_of: str | None = None,
         waits: bool = True,
     ) -> None:
         self._pools, self._log, self._place, self._request_id = pools, log, place, request_id
-        self._kind, self._waits = kind, waits
+        self._kind, self._waits, self._cache_salt = kind, waits, cache_salt
+        self._affinity, self._tier_of = affinity, tier_of
 
     async def ask(self, model: str, body: Mapping[str, Any], timeout_s: float) -> Reply:
         """One call, as an attempt of its own."""
         pool = self._pools[model]
-        turn = await pool.turn(timeout_s=timeout_s) if self._waits else pool.turn_now()
+        turn = await pool.turn(timeout_s=timeout_s, affinity=self._affinity) if self._waits else pool.turn_now()
         if turn is None:
             raise BackendSaturated(model, "has no place for a call that can be done without")
         opening = Opening(
@@ -48,9 +52,17 @@ class Consulting:
             deployment=turn.deployment.name if len(pool.deployments) > 1 else None,
             kind=self._kind,
             body=body,
+            tier_of=self._tier_of,
         )
         trial = Trial(opening=opening, threshold=None)
-        call = Call(request_id=self._request_id, body=body, timeout_s=timeout_s, attempt_id=opening.attempt_id)
+        call = Call(
+            request_id=self._request_id,
+            body=body,
+            timeout_s=timeout_s,
+            attempt_id=opening.attempt_id,
+            cache_salt=self._cache_salt,
+            affinity=self._affinity,
+        )
         try:
             return await attempted(self._log, trial, lambda: turn.deployment.backend.complete(call))
         finally:

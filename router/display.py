@@ -3,7 +3,7 @@
 Knows tables and a progress bar. Computes nothing but what is shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from router.certificate import Certificate
 from router.optimize.bootstrap import Interval
 from router.optimize.certify import Certified
 from router.optimize.choose import Choice
+from router.optimize.entries import EntryChoice
 from router.optimize.frontier import spread_out
 from router.optimize.search import Progress
 from router.optimize.singles import MARGIN
-from router.replay import Baseline, ReplayReport
+from router.replay import Baseline, PlayedStage, ReplayReport
 
 _FRONTIER_ROWS = 12
 
@@ -86,16 +87,38 @@ def show_choice(choice: Choice, out: Path) -> None:
     console.print(f"written to {out}")
 
 
+def show_entry(choice: EntryChoice) -> None:
+    """Which categories enter later, and what that is worth beside the same without; or why none does."""
+    console, entry = Console(), choice.strategy.entry
+    if entry is None:
+        console.print(f"[bold]{choice.note}[/bold]")
+    else:
+        table = Table(title=f"entered later, from a probability of {entry.least:g} on: {choice.moved:.1%} of queries")
+        for column in ("category", "not asked"):
+            table.add_column(column)
+        for category, skipped in sorted(entry.skips.items()):
+            table.add_row(category, ", ".join(skipped))
+        console.print(table)
+    for name, held in (("with an entry", choice.with_entry), ("without", choice.without)):
+        if held is not None:
+            console.print(f"on held-out folds {name}: saving {held.saving:.1%}, quality {held.quality_delta:+.4f}")
+
+
+def stage_table(stages: Sequence[PlayedStage], title: str | None = None) -> Table:
+    """How often each stage was called, and its answer returned."""
+    table = Table(title=title)
+    for column in ("stage", "accepts from", "calls", "answers returned"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage in stages:
+        threshold = "anything" if stage.threshold is None else f"{stage.threshold:.3f}"
+        table.add_row(stage.model, threshold, f"{stage.calls:,}", f"{stage.accepted:,}")
+    return table
+
+
 def show_replay(report: ReplayReport) -> None:
     """What the strategy did, beside what it is compared with."""
     console = Console()
-    stages = Table(title=f"strategy {report.strategy['id']} on {report.n_queries:,} queries")
-    for column in ("stage", "accepts from", "calls", "answers returned"):
-        stages.add_column(column, justify="left" if column == "stage" else "right")
-    for stage in report.stages:
-        threshold = "anything" if stage.threshold is None else f"{stage.threshold:.3f}"
-        stages.add_row(stage.model, threshold, f"{stage.calls:,}", f"{stage.accepted:,}")
-    console.print(stages)
+    console.print(stage_table(report.stages, title=f"strategy {report.strategy['id']} on {report.n_queries:,} queries"))
     table = Table()
     for column in ("", "quality", "USD per 1k", "model"):
         table.add_column(column, justify="left" if column in ("", "model") else "right")

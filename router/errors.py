@@ -17,8 +17,16 @@ class StrategyError(RouterError):
     """A strategy file cannot be read, or does not fit the models, scorer or data that it is used with."""
 
 
+class ScoresMissing(StrategyError):
+    """A partitioned log has not the scores that a strategy goes by."""
+
+
 class CapacityError(RouterError):
     """What was asked about hosting a model cannot be answered: a field of its configuration or an option is wrong."""
+
+
+class ClusterError(RouterError):
+    """Work that was to be done on a Ray cluster cannot be: it is not there, or its workers die."""
 
 
 class NotCertified(RouterError):
@@ -100,6 +108,12 @@ class BackendRefused(BackendError):
     """The upstream says that the request itself is wrong (4xx). Another try brings the same answer."""
 
 
+class BackendMissing(BackendError):
+    """The upstream has no such model, or no such API (404): another deployment may have it."""
+
+    retryable = True
+
+
 class BackendUnauthorized(BackendError):
     """The upstream does not accept the configured credential (401, 403). For the operator, not for the caller."""
 
@@ -112,6 +126,10 @@ class BackendNonsense(BackendError):
 
 class ProbeFailed(RouterError):
     """What an endpoint can do cannot be found out now: nobody is there, or lets us in, or has the time."""
+
+
+class QuorumMissed(BackendError):
+    """A mixture has too few proposals to make an answer of; its aggregator was not called."""
 
 
 class NotRecorded(BackendError):

@@ -4,7 +4,7 @@ Knows counts, scores and times. Knows no price: the ledger puts money to an atte
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from router.backends.backend import Reply
@@ -22,6 +22,7 @@ Cause = Literal[
 
 AttemptKind = Literal[
     "answer",  # for a client
+    "proposal",  # one that a mixture's aggregator makes its answer of
     "shadow",  # an answer that nobody gets, to compare with
     "judge",  # a model's opinion of an answer
     "verifier",  # another check of an answer that costs money
@@ -117,6 +118,7 @@ class Step:
     beliefs : P(good) by model, of those asked of their answer.   costs_nanousd : expected, of one call.
     gains : the quality that asking is expected to bring, its own price not taken off; only of what may be asked.
     exchange : lambda, the quality that one US dollar must bring.   chosen : whom to ask; None to stop.
+    congestion : by model what its cost was multiplied with in weighing, as its engines were loaded; empty: nothing was.
     """
 
     asked: tuple[str, ...]
@@ -125,13 +127,16 @@ class Step:
     gains: Mapping[str, float]
     exchange: float
     chosen: str | None
+    congestion: Mapping[str, float] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         """Plain JSON values, for people: rounded."""
+        weighed = {model: round(factor, 6) for model, factor in self.congestion.items()}
         return {
             "asked": list(self.asked),
             "beliefs": {model: round(belief, 6) for model, belief in self.beliefs.items()},
             "expected_cost_usd": {model: round(cost / 1e9, 9) for model, cost in self.costs_nanousd.items()},
+            **({"congestion": weighed} if weighed else {}),
             "expected_gain": {model: round(gain, 6) for model, gain in self.gains.items()},
             "lambda_per_usd": self.exchange,
             "chosen": self.chosen,
@@ -139,12 +144,42 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """At which stage a query entered a cascade, where that goes by categories.
+
+    place : 0-based.   model : that stage's.   category, p : the likeliest, None where the query is unlike the log.
+    skipped : the models before it, which were not asked.
+    why : where none was skipped: ``unsure`` of the category, ``asks_all`` of it, ``unlike``, or telling it ``failed``.
+    """
+
+    place: int
+    model: str
+    category: str | None
+    p: float | None
+    skipped: tuple[str, ...] = ()
+    why: str = ""
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain JSON values, for people."""
+        return {
+            "entered_at_tier": self.place + 1,
+            "model": self.model,
+            "category": self.category,
+            "probability": self.p,
+            "skipped": list(self.skipped),
+            "why": self.why or None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a query ended.
 
-    answered : the attempt whose reply the client gets. It is in ``attempts``; its state may be "rejected" where it is
-        the best so far.
+    answered : the attempt whose reply the client gets, in ``attempts`` or ``proposals``; its state may be "rejected"
+        where it is the best so far.
     steps : how a plan decided, before every call and at its end; empty where there is none.
+    proposals : calls for a mixture's proposals, which are not among ``attempts``; one of them may answer in the end.
+    entered : where the cascade was entered, None where the strategy has no entry.
     abstention : why the scorer abstained, if it did.
     error : why nobody answers, or why the cascade stopped early: the last call's error, or what the log refused with.
     """
@@ -157,6 +192,13 @@ class Outcome:
     abstention: Abstention | None = None
     error: Exception | None = None
     steps: tuple[Step, ...] = ()
+    proposals: tuple[Attempt, ...] = ()
+    entered: Entered | None = None
+
+    @property
+    def decided(self) -> "tuple[Step | Entered, ...]":
+        """What was decided on the way, in order."""
+        return self.steps if self.entered is None else (self.entered, *self.steps)
 
     @property
     def escalations(self) -> tuple[Attempt, ...]:

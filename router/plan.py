@@ -59,6 +59,8 @@ class Plan:
         empty one model is asked, the one with the best belief for its price.
     floor : before the reference was asked, an answer is returned only if it is believed in at least so much. 0 leaves
         the plan as it was fitted; certificates are earned by raising it.
+    congestion : by model what its costs are multiplied with where they are weighed, as its engines are loaded now;
+        empty: 1 each. It belongs to a moment and is in no file.
     """
 
     models: tuple[str, ...]
@@ -69,6 +71,7 @@ class Plan:
     spread: tuple[float, ...]
     values: Mapping[State, Mapping[State, tuple[float, ...]]]
     floor: float = 0.0
+    congestion: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.models or len(set(self.models)) != len(self.models):
@@ -89,6 +92,14 @@ class Plan:
     def under(self, multiplier: float) -> Self:
         """The plan with every dollar weighing ``multiplier`` times as much: under pressure it spends less."""
         return replace(self, exchange=self.exchange * multiplier)
+
+    def congested(self, multipliers: Mapping[str, float]) -> Self:
+        """The plan at a moment at which calls of these models are to be weighed as so much dearer."""
+        return replace(self, congestion=tuple(multipliers.get(model, 1.0) for model in self.models))
+
+    def weighed(self, costs_nanousd: Floats) -> Floats:
+        """(n, k) what costs are weighed as: dearer where engines are busy. Nobody is billed this."""
+        return costs_nanousd * np.array(self.congestion) if self.congestion else costs_nanousd
 
     def costs(self, prompt_tokens: Floats, completion_tokens: Floats) -> Floats:
         """(n, k) expected nano-USD of one call from (n,) prompt and (n, k) expected completion tokens."""

@@ -56,14 +56,16 @@ class Course:
         answered = {answer.model for answer in answers}
         state = tuple(place for place, model in enumerate(models) if model in answered)
         able = [model in self.able for model in models]
-        chosen = int(self.plan.choose(state, beliefs, costs, able)[0])
-        gains = self.plan.gains(state, beliefs, costs, able)[0]
+        weighed = self.plan.weighed(costs)
+        chosen = int(self.plan.choose(state, beliefs, weighed, able)[0])
+        gains = self.plan.gains(state, beliefs, weighed, able)[0]
         step = Step(
             asked=tuple(models[place] for place in state),
             beliefs=dict(zip(models, beliefs[0].tolist(), strict=True)),
             costs_nanousd=dict(zip(models, costs[0].tolist(), strict=True)),
             gains={m: float(g) for m, g, may in zip(models, gains, able, strict=True) if may and np.isfinite(g)},
             exchange=self.plan.exchange,
+            congestion=dict(zip(models, self.plan.congestion, strict=False)),
             chosen=None if chosen < 0 else models[chosen],
         )
         self.steps.append(step)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from router.certificate import Certificate, mark
+from router.entry import Entry
 from router.errors import StrategyError
 from router.fields import Fields
 from router.plan import Plan
@@ -92,6 +93,7 @@ class Strategy:
     certificate: Certificate | None = None
     plan: Plan | None = None
     release: float | None = None  # a score of the first stage's beginnings that lets its stream go
+    entry: Entry | None = None  # at which stage queries of a category enter; None: all at the first
 
     @classmethod
     def of(
@@ -103,6 +105,7 @@ class Strategy:
         scorer_version: str | None = None,
         evidence: Evidence | None = None,
         created: str | None = None,
+        entry: Entry | None = None,
     ) -> Self:
         """A checked threshold strategy, or a single model, with the id that its content gives.
 
@@ -116,6 +119,7 @@ class Strategy:
             scorer_version=scorer_version,
             evidence=evidence,
             created=created,
+            entry=entry,
         )
 
     @classmethod
@@ -203,6 +207,10 @@ class Strategy:
                 del document["evidence"]["frontier"]
         if self.release is None:
             del document["release"]
+        if self.entry is None:
+            del document["entry"]
+        else:
+            document["entry"] = self.entry.to_document()
         if self.plan is None:
             del document["plan"]
         else:
@@ -234,10 +242,18 @@ class Strategy:
             raise StrategyError("stages: must be the plan's models in its order, with threshold null")
         if self.release is not None and (self.kind != "threshold" or not 0 <= self.release <= 1):
             raise StrategyError("release: must be between 0 and 1, and of a strategy of the kind 'threshold'")
+        self._check_entry()
         if self.needs_scorer and not self.scorer_version:
             raise StrategyError("scorer_version: must name the scorer that the strategy belongs to")
         if self.certificate is not None:
             self._check_certificate(self.certificate)
+
+    def _check_entry(self) -> None:
+        if self.entry is None:
+            return
+        if self.kind != "threshold" or self.release is not None:
+            raise StrategyError("entry: must be of a strategy of the kind 'threshold' without release")
+        self.entry.check(self.models)
 
     def _check_thresholds(self) -> None:
         for i, stage in enumerate(self.stages):
@@ -292,7 +308,7 @@ class Strategy:
         if kind not in get_args(Kind):
             raise StrategyError(f"kind: must be one of {', '.join(get_args(Kind))}, not {kind!r}")
         evidence, certificate = fields.take("evidence", dict, None), fields.take("certificate", dict, None)
-        plan = fields.take("plan", dict, None)
+        plan, entry = fields.take("plan", dict, None), fields.take("entry", dict, None)
         stages = fields.take("stages", list)
         strategy = cls(
             id=fields.take("id", str),
@@ -306,9 +322,24 @@ class Strategy:
             created=fields.take("created", str),
             certificate=None if certificate is None else Certificate.from_document(certificate),
             release=fields.take("release", float, None),
+            entry=None if entry is None else Entry.from_document(entry),
         )
         fields.done()
         return strategy
+
+
+def single(model: str) -> Strategy:
+    """The strategy of asking one model and taking what it says."""
+    return Strategy(
+        id=f"single:{model}",
+        kind="best_single",
+        stages=(Stage(model=model),),
+        reference_model=model,
+        safe_model=model,
+        scorer_version=None,
+        evidence=None,
+        created="1970-01-01T00:00:00Z",
+    )
 
 
 def _stage(fields: Fields) -> Stage:

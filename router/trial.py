@@ -15,7 +15,8 @@ _NEVER_SENT = Usage(prompt_tokens=0, completion_tokens=0, source="counted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """An attempt about to be made. deployment : where, by its name among the model's."""
+    """An attempt about to be made. deployment : where, by its name among the model's.   tier_of : the model whose tier
+    it belongs to, where that is another one."""
 
     attempt_id: str
     stage: int
@@ -24,6 +25,7 @@ class Opening:
     cause: Cause = "first"
     kind: AttemptKind = "answer"
     body: Mapping[str, Any] | None = None  # where it is not the request's own
+    tier_of: str | None = None
 
 
 class AttemptLog(Protocol):

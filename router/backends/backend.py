@@ -18,6 +18,7 @@ class Call:
         ``stream`` and ``stream_options``, which are the backend's own business.
     attempt_id : the attempt that this call is, told upstream so that bills can be compared call by call.
     affinity : calls of one affinity had better go to one deployment, whose prompt cache knows what they share.
+    cache_salt : calls that may share what a prompt cache knows have the same one. None: with no other call.
     """
 
     request_id: str
@@ -25,6 +26,7 @@ class Call:
     timeout_s: float | None = None  # None: the backend's own
     attempt_id: str | None = None
     affinity: str | None = None
+    cache_salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

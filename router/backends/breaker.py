@@ -2,9 +2,11 @@
 
 Closed, it lets every call through and counts. Too many failures among the recent ones open it; after a pause that grows
 with every vain probe it is half open: one call goes through, and its ending closes or opens it again.
+Hearing that others see failures makes it half open without a pause: the next ending, of whichever call, decides.
 Knows endings and a clock. Knows no call, no error and no model.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["closed", "open", "half_open"]
+_MOMENT_S = 1.0  # for so long a success of one's own outweighs what others say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,9 @@ class Breaker:
         self._pause_s = rules.pause_s
         self._epoch = 0  # a call that began before the last change of state says nothing about the state after it
         self._probing = False
+        self._hinted = False  # it was told to doubt, and has seen nothing itself yet
+        self._last_success = -math.inf
+        self.openings = 0  # by what it has seen itself
 
     @property
     def state(self) -> State:
@@ -70,15 +76,24 @@ class Breaker:
     def enter(self) -> int:
         """A call begins. What is returned is to be given back with its ending, exactly once."""
         if self._opened is not None:
-            self._epoch += 1
             self._probing = True
+            if not self._hinted:  # else calls under way say as much as the probe
+                self._epoch += 1
         return self._epoch
+
+    def hint(self) -> bool:
+        """Others see failures there. Whether that is believed: not where a call has ended well a moment ago."""
+        if self._opened is not None or self._clock() - self._last_success < _MOMENT_S:
+            return False
+        self._opened, self._hinted = -math.inf, True
+        return True
 
     def succeeded(self, ticket: int) -> None:
         """The call ended well."""
         if ticket != self._epoch:
             return
-        if self._probing:
+        self._last_success = self._clock()
+        if self._probing or self._hinted:
             self._close()
         else:
             self._note(failed=False)
@@ -86,6 +101,9 @@ class Breaker:
     def failed(self, ticket: int) -> None:
         """The call failed in a way that speaks against the deployment."""
         if ticket != self._epoch:
+            return
+        if self._hinted:
+            self._open()
             return
         if self._probing:
             self._pause_s = min(self._pause_s * 2, self._rules.longest_pause_s)
@@ -104,7 +122,8 @@ class Breaker:
     def _open(self) -> None:
         self._opened = self._clock()
         self._epoch += 1
-        self._probing = False
+        self._probing = self._hinted = False
+        self.openings += 1
         self._recent.clear()
         self._failures = 0
 
@@ -112,7 +131,7 @@ class Breaker:
         self._opened = None
         self._pause_s = self._rules.pause_s
         self._epoch += 1
-        self._probing = False
+        self._probing = self._hinted = False
 
     def _note(self, *, failed: bool) -> None:
         now = self._clock()

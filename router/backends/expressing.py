@@ -7,6 +7,7 @@ nobody but the scorer asked for. Knows no transport.
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,8 @@ class Expressing:
     renames_limit : ``max_tokens`` is sent as ``max_completion_tokens``, which is all that some of OpenAI's models take.
     asks_logprobs : log-probabilities are asked for always. Where the request did not, they stand in the answer that is
         scored, and not in what the client sees.
+
+    salted : its upstream keeps prompts apart in its cache by a ``cache_salt``, and is told one. It may change.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Expressing:
     ) -> None:
         self._backend, self._hints, self._renames_limit = backend, hints, renames_limit
         self._output_limit, self._asks_logprobs = output_limit, asks_logprobs
+        self.salted = False
 
     @property
     def model(self) -> str:
@@ -78,6 +82,9 @@ class Expressing:
             body = {**body, "max_tokens": self._output_limit}
         if self._renames_limit and "max_tokens" in body:
             body = _renamed(body)
+        if self.salted:
+            told = f"{call.cache_salt or call.request_id}\n{body.get('cache_salt', '')}"
+            body = {**body, "cache_salt": sha256(told.encode("utf-8", "replace")).hexdigest()}
         return call if body is call.body else replace(call, body=body)
 
 

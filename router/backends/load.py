@@ -67,6 +67,14 @@ def load_of(metrics: str, model: str | None = None) -> Load | None:
     )
 
 
+def multiplier(use: float, most: float) -> float:
+    """By how much a call is dearer than on an idle engine: 1 / (1 - use), as waits in a queue grow; ``most`` at most.
+
+    use : the share of the engine that is taken; from 1 on, others wait.
+    """
+    return most if use >= 1.0 else min(most, 1.0 / (1.0 - max(0.0, use)))
+
+
 def _found(metrics: str, model: str | None) -> Mapping[str, list[float]]:
     told: dict[str, list[tuple[str | None, float]]] = {}
     for family in text_string_to_metric_families(metrics):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from router.backends.backend import Backend
 from router.backends.breaker import Breaker, BreakerRules
-from router.backends.load import Load
+from router.backends.load import Load, multiplier
 from router.backends.retries import Retries, RetryRules
 from router.errors import (
     BackendBusy,
@@ -40,6 +40,9 @@ class PoolRules:
     queue, patience_s : how many calls may wait for their turn, and each for how long.
     most_waiting, most_kv_use : a deployment whose engine has more requests waiting, or as much of its memory for keys
         and values in use, takes no call until it has less.
+    places : requests that an engine works at together. Where it is known, a deployment takes no call that would make
+        more than ``most_waiting`` wait there, by the last look and by what was sent and ended since.
+    most_congestion : by how much a full deployment's price is multiplied where plans weigh it; 1: not at all.
     hedge_after_s : an answer that has not begun by then is asked for a second time, and both calls may be billed.
     """
 
@@ -49,6 +52,8 @@ class PoolRules:
     hedge_after_s: float | None = None
     most_waiting: int = 0
     most_kv_use: float = 0.95
+    places: int | None = None
+    most_congestion: float = 1.0
     retries: RetryRules = field(default_factory=RetryRules)
     breaker: BreakerRules = field(default_factory=BreakerRules)
 
@@ -57,7 +62,7 @@ class PoolRules:
 class Deployment:
     """One place where a model runs. timeout_s : what a call there is given at most.
 
-    load : by its engine's own account, None where it gives none.   taken_since : calls sent there since then.
+    load : by its engine's own account, None where it gives none.   running_then : calls that were under way then.
     """
 
     name: str
@@ -68,13 +73,16 @@ class Deployment:
     last_taken: int = 0
     rests_until: float = 0.0
     load: Load | None = None
-    taken_since: int = 0
+    running_then: int = 0
 
     @property
     def busy(self) -> int:
         """How many requests it has to do with."""
         load = self.fresh_load
-        return self.running if load is None else max(self.running, load.running + load.waiting + self.taken_since)
+        if load is None:
+            return self.running
+        others = max(0, load.running + load.waiting - self.running_then)
+        return self.running + others
 
     @property
     def fresh_load(self) -> Load | None:
@@ -166,9 +174,19 @@ class Pool:
         able = [one for one in self.deployments if one.admits]
         return bool(able) and all(map(self._is_saturated, able))
 
+    @property
+    def congestion(self) -> float:
+        """What a call's price is to be multiplied with where calls are weighed: 1 where one finds an idle deployment.
+
+        It is the least of those that may be called, as that one is free to take the call. Never less for more load.
+        """
+        rules = self.rules
+        able = [one for one in self.deployments if one.admits]
+        return min((multiplier(self._use(one), rules.most_congestion) for one in able), default=1.0)
+
     def measured(self, deployment: Deployment, load: Load | None) -> None:
         """Take in how loaded a deployment's engine is; whoever waited for it to have less to do may have a turn now."""
-        deployment.load, deployment.taken_since = load, 0
+        deployment.load, deployment.running_then = load, deployment.running
         self._serve_queue()
 
     def has_other(self, avoid: Collection[str]) -> bool:
@@ -226,7 +244,6 @@ class Pool:
         self._taken += 1
         chosen.last_taken = self._taken
         chosen.running += 1
-        chosen.taken_since += 1
         return Turn(pool=self, deployment=chosen, ticket=chosen.breaker.enter())
 
     def _is_full(self, deployment: Deployment) -> bool:
@@ -237,7 +254,17 @@ class Pool:
         load = deployment.fresh_load
         if load is None:
             return False
-        return load.waiting > self.rules.most_waiting or (load.kv_use or 0.0) >= self.rules.most_kv_use
+        rules = self.rules
+        queues = rules.places is not None and deployment.busy >= rules.places + rules.most_waiting
+        return queues or load.waiting > rules.most_waiting or (load.kv_use or 0.0) >= rules.most_kv_use
+
+    def _use(self, deployment: Deployment) -> float:
+        """How much of what it can do at once a deployment is asked to do, 0 where its engine does not tell."""
+        load, places = deployment.fresh_load, self.rules.places
+        if load is None:
+            return 0.0
+        taken = 0.0 if places is None else deployment.busy / places
+        return max(taken, load.kv_use or 0.0, 1.0 if load.waiting else 0.0)
 
     def _preferred(self, affinity: str | None) -> str | None:
         """By rendezvous: a deployment that comes or goes moves no call but its own."""

@@ -68,9 +68,7 @@ def show(name: str, model: Architecture, plan: Plan, console: Console) -> None:
     wanted, placed, held = plan.wanted, plan.placement, plan.weights
     experts, per_token = model.expert_choice
     kind = f"{per_token} of {experts} experts a token" if experts > 1 else "dense"
-    console.print(
-        f"[bold]{name}[/bold]: {_billions(model.parameters)} parameters, {_billions(model.active)} active ({kind})"
-    )
+    console.print(f"[bold]{name}[/bold]: {_billions(model.parameters)} parameters, {_active(model)} ({kind})")
     console.print(
         f"weights {held.held / GIB:.1f} GiB at {wanted.quant.name}, "
         f"key-value cache {plan.kv_per_token / 1024:.0f} KiB for the first token, "
@@ -165,6 +163,13 @@ def _assumptions(plan: Plan) -> tuple[str, ...]:
         "reached, several accelerators as one; these shares are assumptions, measure yours",
         f"{wanted.usable:.0%} of the memory for weights and caches; ${wanted.usd_per_gpu_hour:.2f} for an hour of one",
     )
+
+
+def _active(model: Architecture) -> str:
+    """Publishers count the embedding in or leave it out: where that matters, both figures."""
+    whole, without = model.active, model.active_without_embedding
+    more = f", {_billions(without)} without the embedding" if without < 0.98 * whole else ""
+    return f"{_billions(whole)} active{more}"
 
 
 def _billions(count: int) -> str:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 Ability = Literal["output_limit", "usage", "logprobs", "n", "json_schema", "tools", "stream", "stream_usage"]
 Verdict = Literal["yes", "no", "unknown"]
 
-RELIED_ON: frozenset[Ability] = frozenset({"logprobs", "n", "json_schema", "tools"})
-"""What a request may need of a model: a model that lacks one of these is not asked by requests that need it."""
+RELIED_ON: frozenset[Ability] = frozenset({"logprobs", "n", "json_schema", "tools", "output_limit"})
+"""What a model that lacks it is not relied on for: requests that need one of the first four do not ask it, and what a
+request says of its answer's length does not bound what a call of it can cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Finding:
 class Looks:
     """What a server says of itself, for nothing: no token is made.
 
-    engine : told by its metrics' names; None where it has none, or none that are known here.
+    engine : told by its metrics' names, else by who it says owns its models; None where neither is known here.
     serves : the models that it lists; None where it lists none.
     context_tokens : of the model, None where it is not told.
     tokenizes : whether it counts a text's tokens.

@@ -21,6 +21,7 @@ _ENGINES = (
     ("llama.cpp", re.compile(rb"^llamacpp[:_]", re.MULTILINE)),
     ("tgi", re.compile(rb"^tgi_", re.MULTILINE)),
 )
+_OWNERS = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp"}  # of the models that they list
 _PROBE_TEXT = "one two three"
 
 
@@ -44,7 +45,7 @@ class Looker:
         models = _models(listed)
         mine = next((model for model in models if model.get("id") == upstream_model), models[0] if models else {})
         return Looks(
-            engine=engine,
+            engine=engine or _OWNERS.get(str(mine.get("owned_by"))),
             serves=None if listed is None else tuple(str(model.get("id")) for model in models),
             context_tokens=_context(mine, properties),
             tokenizes=tokenizes,

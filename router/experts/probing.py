@@ -12,6 +12,7 @@ from router.errors import (
     BackendBroken,
     BackendBusy,
     BackendError,
+    BackendMissing,
     BackendNonsense,
     BackendRefused,
     BackendUnauthorized,
@@ -23,7 +24,7 @@ from router.experts.questions import QUESTIONS, Question
 from router.ids import new_id
 from router.trial import AttemptLog, Opening, Trial
 
-_GIVES_UP = (BackendUnreachable, BackendUnauthorized, BackendBusy)
+_GIVES_UP = (BackendUnreachable, BackendUnauthorized, BackendMissing, BackendBusy)
 
 
 class Probing:
@@ -42,8 +43,6 @@ class Probing:
             except _GIVES_UP as error:
                 raise ProbeFailed(str(error)) from error
             except BackendRefused as error:
-                if error.status == 404:
-                    raise ProbeFailed(str(error)) from error
                 told = f"it was refused: {error.message}"
                 found += [Finding(ability=ability, verdict="no", detail=told) for ability in question.abilities]
             except BackendError as error:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 _LIMIT = 8
 _SCHEMA: Json = {
     "type": "object",
-    "properties": {"spillway_probe": {"type": "integer"}},
+    "properties": {"spillway_probe": {"type": "integer", "enum": [7]}},  # a weak model ends nothing by itself
     "required": ["spillway_probe"],
     "additionalProperties": False,
 }
@@ -119,12 +119,18 @@ def _called(reply: Reply, _: Sequence[Chunk]) -> Iterator[Finding]:
         except (orjson.JSONDecodeError, TypeError, jsonschema.ValidationError):
             yield Finding(ability="tools", verdict="no", detail="the call's arguments do not fit the tool")
             return
-    yield Finding(ability="tools", verdict="no", detail="a call was required, and none came")
+    if _choices(reply)[0].get("finish_reason") == "length" and _TOOL["name"] in reply.answer.text:
+        yield Finding(ability="tools", verdict="unknown", detail="the answer was cut off within its call")
+    else:
+        yield Finding(ability="tools", verdict="no", detail="a call was required, and none came")
 
 
 def _streamed(reply: Reply, chunks: Sequence[Chunk]) -> Iterator[Finding]:
+    made = None if reply.usage is None else reply.usage.completion_tokens
     if sum(bool(said(chunk.body or {})) for chunk in chunks) > 1:
         yield Finding(ability="stream", verdict="yes")
+    elif made is not None and made <= 2:  # the end is one, too
+        yield Finding(ability="stream", verdict="unknown", detail="the answer is too short to come in pieces")
     else:
         yield Finding(ability="stream", verdict="no", detail="the answer came in one piece")
     if reply.usage is None:

@@ -3,6 +3,7 @@
 Knows strategies of every kind and tables. Knows no live call, but takes every query the way that it would take live.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,32 @@ def carry_out(table: ScoreTable, strategy: Strategy) -> Carried:
     chain, _ = columns(strategy, table)
     if strategy.plan is not None:
         return follow(table, strategy.plan, chain)
-    played = play(table, chain, [stage.threshold for stage in strategy.stages if stage.threshold is not None])
+    thresholds = [stage.threshold for stage in strategy.stages if stage.threshold is not None]
+    first = entered(table, strategy)
+    if first is None:
+        return _played(table, chain, thresholds)
+    rows = {place: np.flatnonzero(first == place) for place in np.unique(first).tolist()}
+    parts = [(rows[p], p, _played(table.take(rows[p]), chain[p:], thresholds[p:])) for p in rows]
+    called, returned = np.zeros((table.n, len(chain)), dtype=bool), np.zeros(table.n, dtype=np.intp)
+    score, quality = np.full(table.n, np.nan), np.empty(table.n)
+    cost = np.empty(table.n, dtype=np.int64)
+    for at, place, part in parts:
+        called[at, place:], returned[at], score[at] = part.called, part.returned + place, part.score
+        quality[at], cost[at] = part.quality, part.cost_nanousd
+    return Carried(called=called, returned=returned, score=score, quality=quality, cost_nanousd=cost)
+
+
+def entered(table: ScoreTable, strategy: Strategy) -> NDArray[np.intp] | None:
+    """(n,) at which stage each query enters; None where the strategy has no entry."""
+    entry = strategy.entry
+    if entry is None:
+        return None
+    told = [("", 0.0) if category is None else (category.name, category.p) for category in table.categories]
+    return np.array([entry.place(strategy.models, entry.skipped(name or None, p)) for name, p in told], dtype=np.intp)
+
+
+def _played(table: ScoreTable, chain: Chain, thresholds: Sequence[float]) -> Carried:
+    played = play(table, chain, thresholds)
     stages = np.arange(len(chain))
     score = np.full(table.n, np.nan)
     for stage in stages[:-1]:

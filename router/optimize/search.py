@@ -7,7 +7,7 @@ Here scores are out of fold and calibrated, and each stage's score depends on th
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.optimize.frontier import undominated
-from router.optimize.simulate import SUMS, Chain, Engine, axes, play
+from router.optimize.simulate import SUMS, Chain, Engine, Sweep, axes, play
 from router.optimize.table import ScoreTable
 
 Progress = Callable[[int, int], None]
@@ -54,51 +54,30 @@ class Estimates:
     reference_cost: float
 
 
-class Candidates:
+class Sweeps:
     """All strategies that were tried, with their sums over each part (fold) of the queries.
 
     chains, thresholds : per chain its models and its stages' grids.   chain_of, cell : (S,) which chain, and which
     combination of its thresholds.   sums : (len(SUMS), parts, S).   part_sizes : (parts,).
+    reference_sums : (2, parts) of the reference's quality and cost.
     """
 
     def __init__(
-        self, table: ScoreTable, space: SearchSpace, parts: NDArray[np.intp], progress: Progress | None
+        self,
+        *,
+        chains: tuple[Chain, ...],
+        sweeps: Sequence[Sweep],
+        part_sizes: NDArray[np.int64],
+        reference: int,
+        reference_sums: NDArray[np.float64],
     ) -> None:
-        self.table, self.reference = table, table.reference()
-        self.parts = parts
-        self.part_sizes = np.bincount(parts)
-        self._reference_sums = np.array(
-            [
-                np.bincount(parts, weights=table.quality[:, self.reference]),
-                np.bincount(parts, weights=table.cost_nanousd[:, self.reference]),
-            ]
-        )
-        engine = Engine(table, self.reference, parts=parts)
-        self.chains = tuple(chains(models_worth_trying(table, space.max_models), space.depth))
-        sweeps = []
-        for done, chain in enumerate(self.chains):
-            sweeps.append(engine.sweep(chain, space.grid_sizes[len(chain) > 2]))
-            if progress is not None:
-                progress(done + 1, len(self.chains))
+        self.chains, self.part_sizes, self.reference = chains, part_sizes, reference
+        self._reference_sums = reference_sums
         self._thresholds = tuple(sweep.thresholds for sweep in sweeps)
-        flat = [sweep.sums.reshape(len(SUMS), engine.n_parts, -1) for sweep in sweeps]
+        flat = [sweep.sums.reshape(len(SUMS), len(part_sizes), -1) for sweep in sweeps]
         self.sums = np.concatenate(flat, axis=2)
         self.chain_of = np.repeat(np.arange(len(flat)), [sums.shape[2] for sums in flat])
         self.cell = np.concatenate([np.arange(sums.shape[2]) for sums in flat])
-
-    @classmethod
-    def search(
-        cls,
-        table: ScoreTable,
-        space: SearchSpace | None = None,
-        *,
-        parts: NDArray[np.intp] | None = None,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Try every strategy of the space. parts : (n,) fold of each query; default: one part."""
-        return cls(
-            table, space or SearchSpace(), np.zeros(table.n, dtype=np.intp) if parts is None else parts, progress
-        )
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -144,6 +123,49 @@ class Candidates:
         """The strategies that none beats in both cost and quality, from the cheapest to the best."""
         estimates = self.estimates()
         return undominated(estimates.gain, estimates.cost)
+
+
+class Candidates(Sweeps):
+    """Strategies tried on a table."""
+
+    def __init__(
+        self, table: ScoreTable, space: SearchSpace, parts: NDArray[np.intp], progress: Progress | None
+    ) -> None:
+        self.table, self.parts = table, parts
+        reference = table.reference()
+        engine = Engine(table, reference, parts=parts)
+        tried = tuple(chains(models_worth_trying(table, space.max_models), space.depth))
+        sweeps = []
+        for done, chain in enumerate(tried):
+            sweeps.append(engine.sweep(chain, space.grid_sizes[len(chain) > 2]))
+            if progress is not None:
+                progress(done + 1, len(tried))
+        super().__init__(
+            chains=tried,
+            sweeps=sweeps,
+            part_sizes=np.bincount(parts),
+            reference=reference,
+            reference_sums=np.array(
+                [
+                    np.bincount(parts, weights=table.quality[:, reference]),
+                    np.bincount(parts, weights=table.cost_nanousd[:, reference]),
+                ]
+            ),
+        )
+
+    @classmethod
+    def search(
+        cls,
+        table: ScoreTable,
+        space: SearchSpace | None = None,
+        *,
+        parts: NDArray[np.intp] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Try every strategy of the space. parts : (n,) fold of each query; default: one part."""
+        return cls(
+            table, space or SearchSpace(), np.zeros(table.n, dtype=np.intp) if parts is None else parts, progress
+        )
 
 
 def models_worth_trying(table: ScoreTable, at_most: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import StrategyError
-from router.optimize.search import Candidates, Estimates
+from router.optimize.search import Estimates, Sweeps
 
 Goal = Literal["budget-usd-per-1k", "min-quality", "match-best", "max-quality-at-best-cost"]
 
@@ -113,13 +113,13 @@ class HeldOut:
     folds: int
 
 
-def cross_validate(rule: Rule, candidates: Candidates) -> HeldOut | None:
+def cross_validate(rule: Rule, candidates: Sweeps) -> HeldOut | None:
     """Choose without each part of ``candidates`` in turn, and judge the choice on that part.
 
-    None where there are fewer than two parts, or the rule cannot be met without some part.
+    None where there are fewer than two parts, one of them is empty, or the rule cannot be met without some part.
     """
     parts = len(candidates.part_sizes)
-    if parts < 2:
+    if parts < 2 or not candidates.part_sizes.all():
         return None
     gain = cost = reference = 0.0
     for part in range(parts):

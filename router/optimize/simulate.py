@@ -106,10 +106,16 @@ class Engine:
         """Every cascade over this chain of models, with ``grid_size`` thresholds on each axis."""
         stages = axes(len(chain))
         scores = [self.table.scores(chain[i], chain[:i]) for i in range(len(stages))]
-        thresholds = tuple(
+        levels = (
             grid(np.concatenate([own for own, axis in zip(scores, stages, strict=True) if axis == wanted]), grid_size)
             for wanted in sorted(set(stages))
         )
+        return self.sweep_at(chain, tuple(levels))
+
+    def sweep_at(self, chain: Chain, thresholds: tuple[NDArray[np.float64], ...]) -> Sweep:
+        """Every cascade over this chain of models, with these thresholds on its axes."""
+        stages = axes(len(chain))
+        scores = [self.table.scores(chain[i], chain[:i]) for i in range(len(stages))]
         sizes = tuple(len(levels) for levels in thresholds)
         reached = np.zeros((len(sizes), self.table.n), dtype=np.intp)  # the most thresholds reached so far, by axis
         paid = self.table.cost_nanousd[:, chain[0]]

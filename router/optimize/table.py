@@ -6,15 +6,19 @@ Knows logged queries, prices and a scorer's out-of-fold scores. Knows no strateg
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import StrategyError
+from router.mixture import model_of
+from router.paid import models_paid, paid_nanousd
 from router.plan import costs as plan_costs
 from router.plan import prompt_tokens
-from router.pricing import PriceBook, price_of
+from router.pricing import PriceBook
+from scorer.categories import Category
 from scorer.dataset import LoggedQuery
 
 Floats = NDArray[np.float64]
@@ -66,6 +70,15 @@ class LogBeliever(Protocol):
         ...
 
 
+@runtime_checkable
+class LogCategoriser(Protocol):
+    """What strategies with an entry need beside; ``scorer.scoring.Scorer`` has it."""
+
+    def categorise_log(self, queries: Sequence[LoggedQuery], /) -> Sequence[Category | None]:
+        """Each query's likeliest category, None of one unlike the log; out of fold where trained on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What is known before and between calls of n queries and k models.
@@ -89,6 +102,7 @@ class ScoreTable:
     left_out : models of the log that are not in the table, each with the reason.
     groups : n names; queries of one group (a conversation) are never parted by a fold. Default: each its own.
     outlook : gives what plans go by, when first asked for; None where nothing of the kind will be.
+    sort : the same of the queries' categories, by which some strategies are entered.
     """
 
     def __init__(
@@ -102,6 +116,7 @@ class ScoreTable:
         left_out: Mapping[str, str] | None = None,
         groups: tuple[str, ...] | None = None,
         outlook: Callable[[], Outlook] | None = None,
+        sort: Callable[[], Sequence[Category | None]] | None = None,
     ) -> None:
         shape = (len(query_hashes), len(models))
         if quality.shape != shape or cost_nanousd.shape != shape:
@@ -116,6 +131,8 @@ class ScoreTable:
         self._scores: dict[tuple[int, tuple[int, ...]], NDArray[np.float64]] = {}
         self._see = outlook
         self._seen: Outlook | None = None
+        self._sort = sort
+        self._categories: tuple[Category | None, ...] | None = None
         self._beliefs: dict[tuple[int, ...], Floats] = {}
 
     @classmethod
@@ -156,6 +173,7 @@ class ScoreTable:
             left_out=left_out,
             groups=tuple(query.group or query.hash for query in queries),
             outlook=_outlook(queries, names, scorer, prices),
+            sort=_sort(queries, scorer),
         )
 
     @property
@@ -187,6 +205,15 @@ class ScoreTable:
             self._seen = self._see()
         return self._seen
 
+    @property
+    def categories(self) -> tuple[Category | None, ...]:
+        """Each query's likeliest category. Raises StrategyError if the table was made without any."""
+        if self._categories is None:
+            if self._sort is None:
+                raise StrategyError("queries enter by their category, and the scorer tells none")
+            self._categories = tuple(self._sort())
+        return self._categories
+
     def beliefs(self, asked: tuple[int, ...]) -> Floats:
         """(n, k) P(good) of every model's answer, given that the models of ``asked`` (in any order) have answered."""
         key = tuple(sorted(asked))
@@ -213,6 +240,7 @@ class ScoreTable:
             left_out=self.left_out,
             groups=tuple(self.groups[row] for row in rows),
             outlook=None if self._see is None else lambda: self._outlook_of(rows),
+            sort=None if self._sort is None else lambda: [self.categories[row] for row in rows],
         )
 
     def _outlook_of(self, rows: NDArray[np.intp]) -> Outlook:
@@ -228,6 +256,10 @@ class ScoreTable:
         """The best single model: highest mean quality, among equals the cheapest."""
         means, spent = self.quality.mean(axis=0), self.cost_nanousd.sum(axis=0)
         return int(np.lexsort((spent, -means))[0])
+
+
+def _sort(queries: Sequence[LoggedQuery], scorer: object) -> Callable[[], Sequence[Category | None]] | None:
+    return partial(scorer.categorise_log, queries) if isinstance(scorer, LogCategoriser) else None
 
 
 def _outlook(
@@ -271,23 +303,28 @@ def rates_of(models: Sequence[str], prices: PriceBook) -> tuple[tuple[float, flo
 
 def costs(queries: Sequence[LoggedQuery], models: Sequence[str], prices: PriceBook) -> NDArray[np.int64]:
     """(n, k) cost of each logged answer at today's prices, in nano-USD. Raises StrategyError for an unknown price."""
-    known = []
-    for model in models:
-        price = prices.price(model)
+    called = {name for query in queries for model in models for name in models_paid(query.answers[model])}
+    known = {name: prices.price(name) for name in called.union(models)}
+    for name, price in sorted(known.items()):
         if price is None:
-            raise StrategyError(f"model {model!r}: its price is not known; add it to the price list")
-        known.append(price)
-    amounts = [[price_of(query.answers[price.model].usage, price).nanousd for price in known] for query in queries]
+            raise StrategyError(f"model {name!r}: its price is not known; add it to the price list")
+    amounts = [[paid_nanousd(query.answers[model], known.get) for model in models] for query in queries]
     return np.array(amounts, dtype=np.int64).reshape(len(queries), len(models))
 
 
 def _left_out(queries: Sequence[LoggedQuery], prices: PriceBook, scored: frozenset[str] | None) -> dict[str, str]:
     answered = Counter(model for query in queries for model in query.answers)
+    paid = {(model, name) for query in queries for model, given in query.answers.items() for name in models_paid(given)}
+    unpriced = {model: name for model, name in sorted(paid) if prices.price(name) is None}
     reasons = {}
     for model, count in answered.items():
         if count < len(queries):
             reasons[model] = f"answered only {count} of {len(queries)} queries"
-        elif prices.price(model) is None:
+        elif model_of(model) != model:
+            reasons[model] = "it is a sample of another model, which no strategy asks for by itself"
+        elif unpriced.get(model, model) != model:
+            reasons[model] = f"it is made of answers of {unpriced[model]}, whose price is not known"
+        elif model in unpriced:
             reasons[model] = "its price is not known; add it to the price list"
         elif scored is not None and model not in scored:
             reasons[model] = "the scorer was not trained on its answers"

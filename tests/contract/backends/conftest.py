@@ -70,6 +70,10 @@ async def let_litellm_go() -> None:
     if litellm is None:
         return
     worker = sys.modules["litellm.litellm_core_utils.logging_worker"].GLOBAL_LOGGING_WORKER
+    tasks = {*worker._running_tasks, *([worker._worker_task] if worker._worker_task is not None else [])}
+    if any(task.get_loop().is_closed() for task in tasks):  # an earlier test's, whose loop took its tasks along
+        worker._worker_task = None
+        worker._running_tasks.clear()
     await worker.stop()
     await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()

@@ -9,8 +9,9 @@ from typing import Any
 from router.backends.backend import Call, Chunk, Reply
 from router.backends.pool import Pool, PoolRules
 from router.backends.retries import RetryRules
-from router.cascade import AnswerScorer, Cascade
+from router.cascade import Cascade
 from router.errors import BackendError
+from router.judging import AnswerScorer
 from router.outcome import Attempt, Outcome
 from router.strategy import Stage, Strategy
 from router.trial import Opening

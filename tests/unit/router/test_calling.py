@@ -13,9 +13,9 @@ from router.backends.backend import Backend, Call, Chunk, Reply
 from router.backends.pool import Pool, PoolRules
 from router.backends.retries import RetryRules
 from router.calling import Asked, Asking, ask
-from router.cascade import single
 from router.errors import BackendBroken, BackendBusy, BackendError, BackendRefused, BackendTimeout, BackendUnreachable
 from router.outcome import Attempt
+from router.strategy import single
 from router.trial import Trial
 from tests.unit.router.cascades import QUERY, Log, Model, Ran, failing, run, strategy
 from tests.unit.router.cascades import cascade_of as cascade

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from router.backends.backend import Call, Chunk
 from router.backends.pool import Pool
-from router.cascade import Cascade, single
+from router.cascade import Cascade
 from router.errors import BackendBroken, BackendError, BackendTimeout, StrategyError
 from router.outcome import Outcome
-from router.strategy import Strategy
+from router.strategy import Strategy, single
 from scorer.answer import Usage
 from scorer.errors import ScorerError, UnknownModel
 from tests.unit.router.cascades import COUNTS, QUERY, Log, Model, Ran, Scores, failing, run, strategy

@@ -120,3 +120,48 @@ def test_there_is_never_more_than_one_probe_and_it_always_comes_back(steps: list
         breaker.neither(ticket)
     clock.now += 1000.0
     assert breaker.admits
+
+
+def test_a_hint_makes_the_next_call_decide() -> None:
+    clock = Clock()
+    for ends_well, state in ((True, "closed"), (False, "open")):
+        breaker = Breaker(RULES, clock=clock)
+        assert breaker.hint()
+        assert (breaker.state, breaker.admits, breaker.wait_s) == ("half_open", True, 0.0)
+        ticket = breaker.enter()
+        assert not breaker.admits
+        breaker.succeeded(ticket) if ends_well else breaker.failed(ticket)
+        assert breaker.state == state
+        assert breaker.wait_s == (0.0 if ends_well else RULES.pause_s)
+        assert breaker.openings == (0 if ends_well else 1)
+
+
+def test_what_one_sees_oneself_outweighs_a_hint() -> None:
+    clock = Clock()
+    breaker = Breaker(RULES, clock=clock)
+    breaker.succeeded(breaker.enter())
+    assert not breaker.hint()
+    clock.now += 1.0
+    under_way = breaker.enter()
+    assert breaker.hint()
+    probe = breaker.enter()
+    breaker.succeeded(under_way)  # it was there all the time
+    assert breaker.state == "closed"
+    breaker.failed(probe)  # begun in another state
+    assert breaker.state == "closed"
+    assert not broken(clock).hint()
+
+
+def test_after_a_hint_breakers_open_and_close_as_ever() -> None:
+    clock = Clock()
+    breaker = Breaker(RULES, clock=clock)
+    breaker.hint()
+    breaker.failed(breaker.enter())
+    clock.now += RULES.pause_s
+    breaker.failed(breaker.enter())
+    assert breaker.wait_s == 2 * RULES.pause_s
+    clock.now += breaker.wait_s
+    breaker.succeeded(breaker.enter())
+    assert breaker.state == "closed"
+    breaker.failed(breaker.enter())
+    assert breaker.state == "closed"

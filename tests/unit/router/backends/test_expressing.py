@@ -56,3 +56,26 @@ async def test_log_probabilities_that_only_the_scorer_wants_are_asked_for_and_no
     bodies = [*(reply.body for reply in replies if reply), *(chunk.body for chunk in chunks if chunk.body)]
     shown = [choice["logprobs"] for body in bodies for choice in body["choices"] if choice.get("logprobs")]
     assert bool(shown) == wanted
+
+
+async def test_an_engine_that_keeps_prompts_apart_is_told_by_what() -> None:
+    model = Model("m")
+    backend = Expressing(model, HINTS)
+    body: dict[str, Any] = {"messages": []}
+    await backend.complete(Call(request_id="r", body=body, cache_salt="one"))
+    assert "cache_salt" not in model.calls[-1].body
+    backend.salted = True
+    calls = [
+        Call(request_id="r", body=body, cache_salt="one"),
+        Call(request_id="s", body=body, cache_salt="one"),
+        Call(request_id="r", body=body, cache_salt="two"),
+        Call(request_id="r", body={**body, "cache_salt": "theirs"}, cache_salt="one"),
+        Call(request_id="r", body=body),  # nobody says with whom it may share: with nobody
+        Call(request_id="s", body=body),
+    ]
+    for call in calls:
+        await backend.complete(call)
+    told = [call.body["cache_salt"] for call in model.calls[-6:]]
+    assert told[0] == told[1]
+    assert len(set(told)) == 5
+    assert all(len(salt) == 64 and salt.isalnum() for salt in told)

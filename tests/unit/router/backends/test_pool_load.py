@@ -4,6 +4,8 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.backends.load import Load
 from router.backends.pool import Pool, PoolRules
@@ -31,6 +33,27 @@ async def test_what_others_send_there_counts() -> None:
     assert await names(pool, 4) == ["2", "2", "2", "1"]  # and what was sent since it was looked at
 
 
+async def test_what_ended_since_the_look_counts_no_more() -> None:
+    pool = pool_of(1, PoolRules(places=4, most_waiting=1))
+    [one] = pool.deployments
+    before = await pool.turn(timeout_s=0.05)
+    pool.measured(one, loaded(3))  # of which one is ours
+    assert one.busy == 3
+    sent = [await pool.turn(timeout_s=0.05) for _ in range(2)]
+    assert (one.busy, pool.is_saturated) == (5, True)  # one more would be the second to wait there
+    sent[0].end(alive=True)
+    assert (one.busy, pool.is_saturated) == (4, False)
+    before.end(alive=True)
+    assert one.busy == 3
+
+
+@pytest.mark.parametrize(("running", "places", "full"), [(4, 4, True), (3, 4, False), (9, None, False)])
+async def test_an_engine_whose_places_are_taken_gets_nothing(running: int, places: int | None, full: bool) -> None:
+    pool = pool_of(1, PoolRules(places=places))
+    pool.measured(pool.deployments[0], loaded(running))
+    assert pool.is_saturated is full
+
+
 @pytest.mark.parametrize(("waits", "kv_use"), [(1, None), (0, 0.95)])
 async def test_an_engine_that_is_full_gets_nothing(waits: int, kv_use: float | None) -> None:
     pool, load = pool_of(2), loaded(9, waits, kv_use)
@@ -49,6 +72,40 @@ async def test_an_old_look_says_nothing() -> None:
     assert await names(pool, 1) == ["1"]
     pool.measured(pool.deployments[0], None)
     assert await names(pool, 1) == ["1"]
+
+
+LOADS = st.tuples(st.integers(0, 9), st.integers(0, 3), st.floats(0, 1))
+
+
+@given(LOADS, LOADS, st.one_of(st.none(), st.integers(1, 9)), st.floats(1, 100))
+def test_more_load_never_makes_a_pool_cheaper(
+    one: tuple[int, int, float], other: tuple[int, int, float], places: int | None, most: float
+) -> None:
+    less, more = (tuple(map(pick, one, other)) for pick in (min, max))
+
+    def congestion(load: tuple[int, int, float]) -> float:
+        pool = pool_of(1, PoolRules(places=places, most_congestion=most))
+        pool.measured(pool.deployments[0], loaded(*load))
+        return pool.congestion
+
+    assert 1 <= congestion(less) <= congestion(more) <= most  # type: ignore[arg-type]
+
+
+async def test_what_a_call_weighs_is_told_by_the_deployment_that_is_free_to_take_it() -> None:
+    pool = pool_of(2, PoolRules(places=4, most_congestion=10))
+    first, second = pool.deployments
+    assert pool.congestion == 1  # nothing is known
+    pool.measured(first, loaded(3))
+    pool.measured(second, loaded(2))
+    assert pool.congestion == 2
+    assert await names(pool, 1) == ["2"]  # which is then as busy as the first
+    assert pool.congestion == 4
+    pool.measured(first, loaded(4, waiting=1))
+    pool.measured(second, loaded(1, kv_use=0.9))
+    assert pool.congestion == pytest.approx(10)
+    pool.measured(second, loaded(4, age_s=60))
+    assert pool.congestion == 1
+    assert pool_of(1).congestion == 1
 
 
 async def test_who_waited_goes_on_as_soon_as_there_is_less_to_do() -> None:

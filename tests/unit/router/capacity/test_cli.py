@@ -21,7 +21,7 @@ def told(*more: str) -> str:
 
 def test_a_plan_says_what_is_needed_and_whether_it_pays() -> None:
     output = told("--api-price", "0.1,0.4")
-    assert "30.53 B parameters, 3.35 B active (8 of 128 experts a token)" in output
+    assert "30.53 B parameters, 3.35 B active, 3.04 B without the embedding (8 of 128 experts a token)" in output
     assert "4 x h200 for 64 sequences of 32,768" in output
     assert "hosting pays from a utilisation of" in output
     assert "hosting never pays" in told("--api-price", "0.001,0.001")

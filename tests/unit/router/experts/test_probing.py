@@ -150,6 +150,13 @@ async def test_who_says_nothing_or_nonsense_is_not_known(behaviour: up.Behaviour
     assert (looks.engine, looks.context_tokens) == (None, None)
 
 
+@pytest.mark.parametrize(("owner", "engine"), [("vllm", "vllm"), ("llamacpp", "llama.cpp"), ("me", None)])
+async def test_an_engine_without_metrics_is_known_by_whose_its_models_are(owner: str, engine: str | None) -> None:
+    async with up.BadUpstream() as upstream:
+        upstream.will(expert(drops=("metrics",), owner=owner))
+        assert (await Looker(upstream.base_url, {}).look("m")).engine == engine
+
+
 async def test_nobody_there() -> None:
     looks = await Looker(up.nobody_there(), {}, timeout_s=2).look("m")
     assert looks == Looks()

@@ -8,6 +8,8 @@ import pytest
 from router.errors import StrategyError
 from router.optimize.table import ScoreTable, costs
 from router.pricing import PriceBook, price_of
+from scorer.answer import Answer, Usage
+from scorer.logline import LoggedProposal
 from tests.fakelog import MODELS, FakeScorer, fake_log, fake_prices, random_table
 
 
@@ -117,3 +119,31 @@ def test_shapes_must_fit() -> None:
 def test_groups_are_kept() -> None:
     grouped = [replace(query, group="talk") for query in fake_log(3)]
     assert set(ScoreTable.build(grouped, FakeScorer(), fake_prices()).groups) == {"talk"}
+
+
+def test_a_mixture_costs_all_its_calls_and_no_sample_is_a_tier() -> None:
+    usage = Usage(prompt_tokens=7, completion_tokens=3)
+    proposals = tuple(LoggedProposal(model=name, usage=usage) for name in ("small", "small#2"))
+    queries = [
+        replace(
+            query,
+            answers={
+                **query.answers,
+                "large": replace(query.answers["large"], proposals=proposals),
+                "small#2": replace(query.answers["small"], answer=Answer(model="small#2", text="?")),
+            },
+        )
+        for query in fake_log(4)
+    ]
+    prices = fake_prices()
+    small, large = prices.price("small"), prices.price("large")
+    assert small is not None
+    assert large is not None
+    table = ScoreTable.build(queries, FakeScorer([*MODELS, "small#2"]), prices)
+    own = [price_of(query.answers["large"].usage, large).nanousd for query in queries]
+    each = price_of(usage, small).nanousd
+    assert table.cost_nanousd[:, table.models.index("large")].tolist() == [amount + 2 * each for amount in own]
+    assert "a sample of another model" in table.left_out["small#2"]
+    unpriced = ScoreTable.build(queries, FakeScorer(), fake_prices(["large", "middling"]))
+    assert unpriced.models == ("middling",)
+    assert "made of answers of small, whose price is not known" in unpriced.left_out["large"]
