@@ -14,13 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from gateway.agreement import Agreement, AgreementMetrics
 from gateway.auth import Authenticator
 from gateway.budgets.store import BudgetStore
-from gateway.cache.memory import MemoryCache
 from gateway.canaries.store import CanaryStore
 from gateway.canaries.watch import CanaryWatch
 from gateway.completion import Completions, Held
 from gateway.config.check import load_settings
+from gateway.config.contents import Contents
 from gateway.config.prices import gpu_bills
 from gateway.config.settings import Settings
 from gateway.conversations import Conversations
@@ -45,6 +46,8 @@ from gateway.ledger_metrics import LedgerMetrics
 from gateway.observing import tracing_of
 from gateway.offer import Offer, load_offer
 from gateway.reload import ConfigMetrics, Reloading
+from gateway.replicas import Replicas
+from gateway.reuse import Reuse
 from gateway.routes.api import add_api
 from gateway.routes.config import config_router
 from gateway.routes.dashboard import dashboard_router
@@ -60,8 +63,9 @@ from gateway.telemetry.metrics import Telemetry
 from gateway.telemetry.tracing import current_id
 from gateway.tenants import Tenants
 from gateway.transcripts.keeper import TranscriptKeeper, TranscriptRules
-from router.cascade import AnswerScorer, Cascade
+from router.cascade import Cascade
 from router.draining import Drainage
+from router.judging import AnswerScorer
 from router.pricing import PriceBook
 from scorer.scoring import Scorer
 
@@ -93,13 +97,20 @@ class Gateway:
         self._conversations = Conversations()
         self._lacking: dict[str, frozenset[str]] = {}
         self._canaries = CanaryWatch(CanaryStore(self._database), {})
+        contents = Contents(settings.path)
+        seen = contents.look()
         first = load_offer(settings, load_scorer, lacking=self._lacking, tried=self._canaries.tried)
         self._serving = Serving(first)
-        self._tenants = Tenants(settings, self._database)
+        self._tenants, self._replicas = (
+            Tenants(settings, self._database),
+            Replicas(settings, lambda: self._serving.offer),
+        )
         self._ledger = _ledger(settings, self._database, self._tenants)
         self._tracing = tracing_of(settings, lambda: self._serving.offer.settings)
         self._telemetry = Telemetry(models=settings.telemetry.max_models, trace_id=current_id)
+        self._leaving = False
         self._once: Once | None = None  # until the lifespan begins
+        self._probes: ProbeKeeper | None = None
         self._transcripts = TranscriptKeeper(self._database, self._transcript_rules)
         self._shadowing = Shadowing(BudgetStore(self._database), self._telemetry)
         self._drainage = Drainage(most_s=settings.ledger.drain_s, most=settings.ledger.drain_most)
@@ -108,13 +119,23 @@ class Gateway:
             reread or partial(load_settings, settings.path),
             lambda settings, before: load_offer(settings, load_scorer, before, self._lacking, self._canaries.tried),
             self._adopt,
+            contents,
+            seen,
+        )
+        self._agreement = Agreement(
+            self.reloading,
+            self._replicas.board(),
+            lambda: self._serving.offer.settings.reload.watch_s,
+            lambda: {policy: [one.strategy.id, one.share] for policy, one in self._canaries.tried.items()},
         )
         for collector in (
             RuntimeMetrics(lambda: self._serving.offer.pools, self._serving.door),
             LedgerMetrics(self._ledger),
             self._tenants.metrics,
             ConfigMetrics(self.reloading, self._serving),
+            AgreementMetrics(self._agreement),
             self._transcripts,
+            *self._replicas.collectors,
         ):
             self._telemetry.register(collector)
         self.app = self._public()
@@ -156,7 +177,7 @@ class Gateway:
 
     def _add_management(self, app: FastAPI) -> None:
         app.include_router(self._tenants.router)
-        app.include_router(config_router(self._tenants.admin_auth, self.reloading))
+        app.include_router(config_router(self._tenants.admin_auth, self.reloading, self._agreement))
         app.include_router(metrics_router(self._telemetry))
 
     def _finished(self, app: FastAPI) -> FastAPI:
@@ -181,6 +202,7 @@ class Gateway:
                 stack.push_async_callback(self._tracing.aclose)
             await (database.migrate() if self._settings.database.migrate_at_start else database.await_schema())
             secret = await database.installation_secret("cache")
+            await stack.enter_async_context(self._replicas.running())
             await stack.enter_async_context(tenants.running())
             await ledger.start()
             stack.push_async_callback(ledger.stop)
@@ -190,16 +212,20 @@ class Gateway:
             idle = IdleBooks(database, lambda: gpu_bills(self._serving.offer.settings))
             await stack.enter_async_context(idle.running())
             probes = ProbeStore(database)
-            keeper = ProbeKeeper(probes, Prober(probes, ledger), lambda: self._serving.offer, self._lacking)
-            await stack.enter_async_context(keeper.running())
+            self._probes = ProbeKeeper(probes, Prober(probes, ledger), lambda: self._serving.offer, self._lacking)
+            await stack.enter_async_context(self._probes.running())
             await stack.enter_async_context(self._canaries.running())
             await stack.enter_async_context(LoadWatch(lambda: self._serving.offer).running())
             once = Once(OnceStore(database), await database.installation_secret("idempotency"), _once(self._settings))
-            completions = partial(self._completions, cache=_cache(self._settings), secret=secret, once=once)
+            flights = self._replicas.flights()
+            stack.push_async_callback(flights.aclose)
+            reuse = Reuse(self._replicas.cache(secret), secret, flights)
+            completions = partial(self._completions, reuse=reuse, secret=secret, once=once)
             await stack.enter_async_context(self._serving.opened(completions))
             stack.push_async_callback(self._drainage.aclose)
             stack.push_async_callback(self._shadowing.aclose)
             self._once = once
+            await stack.enter_async_context(self._agreement.running(await database.installation_secret("config")))
             await stack.enter_async_context(once.running())  # ends before what its work is done with
             _log.info("ready", extra={"fields": {"models": self._serving.offer.policies.names}})
             yield
@@ -217,18 +243,20 @@ class Gateway:
         self._drainage.most_s, self._drainage.most = settings.ledger.drain_s, settings.ledger.drain_most
         if self._once is not None:
             self._once.rules = _once(settings)
+        if self._probes is not None:
+            self._probes.salt()
 
-    def _completions(
-        self, offer: Offer, held: Held, *, cache: MemoryCache | None, secret: bytes, once: Once
-    ) -> Completions:
+    def _completions(self, offer: Offer, held: Held, *, reuse: Reuse, secret: bytes, once: Once) -> Completions:
         return Completions(
             policies=offer.policies,
             pools=offer.pools,
-            cascade=Cascade(offer.pools, drainage=self._drainage, drained=offer.tariff.drained),
+            cascade=Cascade(
+                offer.pools, drainage=self._drainage, drained=offer.tariff.drained, mixtures=offer.tariff.mixtures
+            ),
             ledger=self._ledger,
             tariff=offer.tariff,
             gate=self._tenants.gate,
-            cache=cache,
+            reuse=reuse,
             cache_secret=secret,
             telemetry=self._telemetry,
             timeout_s=offer.settings.server.request_timeout_s,
@@ -239,8 +267,12 @@ class Gateway:
             held=held,
         )
 
+    def leave(self) -> None:
+        """Be ready no more: this process was told to stop. Requests are served as before."""
+        self._leaving = True
+
     def _why_not_ready(self) -> str | None:
-        return self._ledger.trouble if self._serving.is_open else _NOT_SERVING
+        return self._ledger.trouble if self._serving.is_open and not self._leaving else _NOT_SERVING
 
 
 def _ledger(settings: Settings, database: Database, tenants: Tenants) -> LedgerWriter:
@@ -260,14 +292,6 @@ def _once(settings: Settings) -> OnceRules:
     server, told = settings.server, settings.idempotency
     lease_s = server.request_timeout_s + server.drain_s
     return OnceRules(ttl_s=told.ttl_s, most_bytes=told.max_bytes, lease_s=lease_s)
-
-
-def _cache(settings: Settings) -> MemoryCache | None:
-    if not settings.cache.enabled:
-        return None
-    return MemoryCache(
-        max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_bytes, ttl_s=settings.cache.ttl_s
-    )
 
 
 def _add_error_handlers(app: FastAPI) -> None:

@@ -32,13 +32,17 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a model is said to be able to do; None is unknown and therefore trusted."""
+    """What a model is said to be able to do; None is unknown and therefore trusted.
+
+    alone : nobody else says what it cannot do: asked by its own name it refuses here, and not upstream.
+    """
 
     capabilities: frozenset[str] | None = None
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     hints: frozenset[Hint] = frozenset()
     serves: str = "chat"
+    alone: bool = False
 
     def dropped(self, body: Mapping[str, Any]) -> tuple[str, ...]:
         """The hints of a request that this model is not told, by the names of their fields."""

@@ -13,7 +13,7 @@ from gateway.cache.rules import CacheMode
 from gateway.conversations import Sticky
 from gateway.errors import InvalidRequest
 from gateway.shadow import Shadow
-from router.cascade import AnswerScorer
+from router.judging import AnswerScorer
 from router.strategy import Strategy
 from router.verifiers.gate import Gate
 
@@ -41,7 +41,7 @@ class Choice:
     scorer: AnswerScorer | None
     cache: CacheMode
     tiers: tuple[str, ...]
-    unlike_rate: float = 0.0  # see router.cascade.AnswerScorer.doubt
+    unlike_rate: float = 0.0  # see router.judging.AnswerScorer.doubt
     gate: Gate | None = None
     fallbacks: tuple[str, ...] = ()  # asked where the last stage cannot answer
     when_unaffordable: WhenUnaffordable = "best_answer"

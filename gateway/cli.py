@@ -39,6 +39,7 @@ BROUGHT = (
     Brought("train", "scorer.cli", "Train a scorer from logged answers."),
     Brought("optimize", "router.cli", "Choose a strategy: which models, in which order, with which thresholds."),
     Brought("replay", "router.cli", "Replay a strategy over logged answers: quality, cost, saving."),
+    Brought("shards", "router.offline.cli", "Logs as partitioned Parquet: write, score, label and check them."),
     Brought("certify", "router.cli", "Certify a strategy's quality on queries that nothing has seen."),
     Brought("benchmark", "router.benchmark.cli", "Measure how good strategies are, on logged answers."),
     Brought("plan", "router.capacity.cli", "What hosting a model oneself takes and costs: memory, speed, dollars."),

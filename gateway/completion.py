@@ -4,20 +4,19 @@ Knows the order of these steps and who must hear of what. Knows no HTTP: the rou
 else, call it.
 """
 
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 
-import orjson
-
 from gateway.admission import Gate, Passing, must_be_open_to
 from gateway.affordable import as_afforded, within_limit
-from gateway.cache.cache import Cache, CacheEntry
-from gateway.cache.rules import CacheScope, cache_key, why_not_keep, why_not_read, why_not_serve
+from gateway.cache.cache import CacheEntry
+from gateway.cache.flights import Flight
+from gateway.cache.rules import prompt_cache_salt
 from gateway.canary import lot_of
 from gateway.capabilities import needs_of
 from gateway.choice import Choice
+from gateway.congestion import priced_by_load
 from gateway.conversations import Conversations, Hold, conversation_of
 from gateway.errors import NotCached
 from gateway.exchange import ChatRequest, Completion, Decision
@@ -29,11 +28,11 @@ from gateway.ledger.writer import LedgerWriter
 from gateway.page import Page
 from gateway.policies import PolicyBook
 from gateway.request_record import as_altered, record_of
+from gateway.reuse import Reuse
 from gateway.shadowing import Repeated, Shadowing
 from gateway.telemetry.metrics import Telemetry
 from gateway.transcripts.keeper import Transcript, TranscriptKeeper
 from gateway.upstream_errors import refusal
-from gateway.wishes import CacheWish
 from router.backends.backend import Call, Chunk
 from router.backends.pool import Pool
 from router.cascade import Cascade
@@ -47,7 +46,7 @@ class Completions:
     """Everything that answering takes, put together by the composition root for one configuration.
 
     tariff : what calls cost.   held : entered for as long as an answer is made, whoever still listens.
-    cache : None where caching is off altogether.   cache_secret : see ``gateway.cache.rules.cache_key``.
+    reuse : answers that need not be asked for.   cache_secret : see ``gateway.cache.rules.prompt_cache_salt``.
     timeout_s : for all calls of a request together; when it is up, the best answer that was paid for stands.
     once : answers what has an Idempotency-Key.
     """
@@ -61,7 +60,7 @@ class Completions:
         ledger: LedgerWriter,
         tariff: Tariff,
         gate: Gate,
-        cache: Cache | None,
+        reuse: Reuse,
         cache_secret: bytes,
         telemetry: Telemetry,
         timeout_s: float,
@@ -73,7 +72,7 @@ class Completions:
     ) -> None:
         self._once, self._held = once, held
         self._policies, self._cascade, self._ledger = policies, cascade, ledger
-        self._cache, self._cache_secret, self._telemetry = cache, cache_secret, telemetry
+        self._reuse, self._cache_secret, self._telemetry = reuse, cache_secret, telemetry
         self._timeout_s, self._gate = timeout_s, gate
         self._conversations, self._shadowing = conversations, shadowing
         self._transcripts = transcripts
@@ -107,11 +106,14 @@ class Completions:
         must_be_open_to(caller, named, choice.policy)
         choice, hold = self._held_at(request, caller, choice)
         async with self._gate.passing(caller, request.query.id, needs_of(request.body)) as passing:
-            key = self._key(request, caller, choice)  # pressure comes and goes: it is no part of what is asked for
+            key = self._reuse.key(
+                request, caller, choice
+            )  # pressure comes and goes: it is no part of what is asked for
             choice = choice.streamed() if request.stream else choice
             if passing.pressure:
                 strategy = under_pressure(choice.strategy, passing.pressure)
                 choice = replace(choice, strategy=strategy, altered=(*choice.altered, "pressure"))
+            choice = priced_by_load(choice, self._pools)
             async with aclosing(self._passed(request, caller, choice, passing, key, hold)) as events:
                 async for event in events:
                     if isinstance(event, Completion) and choice.sticky is not None:
@@ -127,9 +129,34 @@ class Completions:
         self, request: ChatRequest, caller: Caller, choice: Choice, passing: Passing, key: str | None, hold: Hold | None
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         record = record_of(request, caller, choice, passing, hold)
-        entry = None if key is None else await self._lookup(key, choice, request.wishes.cache)
-        if entry is None and request.wishes.cache.only:
-            raise NotCached("No answer to this request is kept, and no model was to be asked.")
+        wish = request.wishes.cache
+        entry = None if key is None else await self._reuse.found(key, choice, wish)
+        async with self._reuse.boarded(
+            key if entry is None else None, request, choice, self._given_s(request)
+        ) as flight:
+            if key is not None and flight.others:
+                entry = await self._reuse.found(key, choice, wish)
+                self._telemetry.waited(choice.policy, answered=entry is not None)
+            if entry is None and wish.only:
+                raise NotCached("No answer to this request is kept, and no model was to be asked.")
+            async with aclosing(
+                self._begun(request, caller, choice, passing, key, hold, record, entry, flight)
+            ) as events:
+                async for event in events:
+                    yield event
+
+    async def _begun(
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        choice: Choice,
+        passing: Passing,
+        key: str | None,
+        hold: Hold | None,
+        record: RequestRecord,
+        entry: CacheEntry | None,
+        flight: Flight,
+    ) -> AsyncGenerator[Decision | Chunk | Completion]:
         status: CacheStatus = "DISABLED" if key is None else "MISS" if entry is None else "HIT"
         self._telemetry.looked_up(choice.policy, status)
         most_nanousd, clamped = _limit(request, caller)
@@ -155,12 +182,13 @@ class Completions:
         if entry is not None:
             yield self._cached(request, draft, choice, entry, page)
             return
-        async with aclosing(self._answer(request, choice, page, draft)) as events:
+        async with aclosing(self._answer(request, caller, choice, page, draft, flight.waited_s)) as events:
             async for event in events:
                 if isinstance(event, Completion):
                     self._shadow(request, choice, page, record)
-                    if key is not None and _may_keep(request, choice):
-                        await self._keep(key, choice, event)
+                    if key is not None:
+                        await self._reuse.keep(key, request, choice, event)
+                    flight.over()
                 yield event
 
     def _transcript(self, request: ChatRequest) -> Transcript | None:
@@ -185,6 +213,7 @@ class Completions:
                 page=Page(log, choice, self._telemetry, Passing(pressure=0.0, headers={}), page.transcript),
                 pools=self._pools,
                 held=self._held(),
+                cache_salt=prompt_cache_salt(self._cache_secret, record.tenant_id),
             )
         )
 
@@ -200,17 +229,18 @@ class Completions:
         return kept, hold
 
     async def _answer(
-        self, request: ChatRequest, choice: Choice, page: Page, draft: Decision
+        self, request: ChatRequest, caller: Caller, choice: Choice, page: Page, draft: Decision, waited_s: float
     ) -> AsyncGenerator[Decision | Chunk | Completion]:
         """Run the cascade; whatever happens, the ledger hears how the request ended."""
         outcome: Outcome | None = None
         live = False
-        timeout_s = self._timeout_s if request.timeout_s is None else min(self._timeout_s, request.timeout_s)
+        timeout_s = self._given_s(request) - waited_s
         call = Call(
             request_id=request.query.id,
             body=request.body,
             timeout_s=timeout_s,
             affinity=conversation_of(request.query.messages),
+            cache_salt=prompt_cache_salt(self._cache_secret, caller.tenant_id),
         )
         running = self._cascade.run(
             request.query,
@@ -265,7 +295,7 @@ class Completions:
                 stop_reason=stop_reason,
                 abstention=None if outcome is None else outcome.abstention,
                 answered=answered,
-                steps=() if outcome is None else outcome.steps,
+                steps=() if outcome is None else outcome.decided,
             )
         )
         if outcome is not None and outcome.abstention is not None:
@@ -276,25 +306,8 @@ class Completions:
         if choice.certificate is not None:
             self._telemetry.certified(choice.policy, choice.certificate)
 
-    def _key(self, request: ChatRequest, caller: Caller, choice: Choice) -> str | None:
-        if self._cache is None or why_not_read(request.body, choice.cache) is not None:
-            return None
-        scope = CacheScope(
-            tenant_id=caller.tenant_id,
-            endpoint=request.endpoint,
-            policy=choice.policy,
-            strategy_id=choice.strategy.id,
-            scorer_version=choice.scorer.version if choice.scorer else None,
-            served=choice.identity,
-        )
-        return cache_key(self._cache_secret, scope, request.body)
-
-    async def _lookup(self, key: str, choice: Choice, wish: CacheWish) -> CacheEntry | None:
-        entry = await self._cache.get(key) if self._cache is not None and wish.read else None
-        if entry is None or (wish.max_age_s is not None and time.time() - entry.created_unix_s > wish.max_age_s):
-            return None
-        version = choice.scorer.version if choice.scorer else None
-        return entry if why_not_serve(entry, choice.strategy.stages, version) is None else None
+    def _given_s(self, request: ChatRequest) -> float:
+        return self._timeout_s if request.timeout_s is None else min(self._timeout_s, request.timeout_s)
 
     def _cached(
         self, request: ChatRequest, draft: Decision, choice: Choice, entry: CacheEntry, page: Page
@@ -321,32 +334,6 @@ class Completions:
             dropped=self._dropped(request, choice, entry.model),
         )
         return Completion(decision=decision, body=entry.json(), usage=entry.usage)
-
-    async def _keep(self, key: str, choice: Choice, completion: Completion) -> None:
-        decision = completion.decision
-        if self._cache is None or why_not_keep(completion.body, decision.stop_reason or "") is not None:
-            return
-        try:
-            body = orjson.dumps(completion.body)
-        except TypeError:  # half a surrogate pair and the like, which could not be read back
-            return
-        entry = CacheEntry(
-            body=body,
-            model=decision.model,
-            usage=completion.usage,
-            score=decision.score,
-            scorer_version=choice.scorer.version if choice.scorer else None,
-            strategy_id=choice.strategy.id,
-            cost_nanousd=decision.spent.nanousd if decision.spent else None,
-            created_unix_s=time.time(),
-        )
-        await self._cache.put(key, entry)
-
-
-def _may_keep(request: ChatRequest, choice: Choice) -> bool:
-    """Whether the answer is the one that the same request would get at any time: a limit's or a pressure's is not."""
-    makeshift = "max_cost" in choice.altered or ("pressure" in choice.altered and choice.strategy.plan is not None)
-    return request.wishes.cache.keep and not makeshift
 
 
 def _limit(request: ChatRequest, caller: Caller) -> tuple[int | None, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gateway.config.models import pools_of
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
+from gateway.config.upstreams import MixtureSettings
 from gateway.policies import Policy, PolicyBook, load_policies
 from router.pricing import Price
 from router.strategy import Strategy
@@ -24,9 +25,16 @@ def describe(settings: Settings) -> Iterator[str]:
     for model in settings.models:
         where = f" at {model.base_url}" if model.base_url else ""
         several = f" in {len(model.deployments)} deployments" if len(model.deployments) > 1 else ""
-        yield f"  {model.name}: {model.backend}{where}{several}, {_price(prices.price(model.name))}"
+        what = model.backend if model.mixture is None else _mixture(model.mixture)
+        yield f"  {model.name}: {what}{where}{several}, {_price(prices.price(model.name))}"
     yield "policies"
     yield from _policies(policies)
+
+
+def _mixture(mixture: MixtureSettings) -> str:
+    least, most = mixture.least or len(mixture.proposers), len(mixture.proposers)
+    asked = str(most) if least == most else f"{least} to {most}"
+    return f"made by {mixture.aggregator} of {asked} proposals ({', '.join(mixture.proposers)})"
 
 
 def _cache(settings: Settings) -> str:
@@ -65,4 +73,5 @@ def _strategy(policy: Policy, strategy: Strategy | None) -> str:
         stage.model if stage.threshold is None else f"{stage.model} (score ≥ {stage.threshold:.3f})"
         for stage in strategy.stages
     )
-    return f"{stages}; {policy.safe_model} answers where no score can be given"
+    entry = "" if strategy.entry is None else f", entered by {len(strategy.entry.skips)} of the scorer's categories"
+    return f"{stages}{entry}; {policy.safe_model} answers where no score can be given"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.canary import Canary
+from gateway.config.mixtures import mixtures_of
 from gateway.config.models import called_alike, output_limits, pools_of, providers, tokenizers_of
 from gateway.config.prices import price_book
 from gateway.config.settings import Settings
@@ -15,7 +16,7 @@ from gateway.ledger.billing_rules import BillingRule
 from gateway.ledger.tariff import Tariff
 from gateway.policies import PolicyBook, load_policies
 from router.backends.pool import Pool
-from router.cascade import AnswerScorer
+from router.judging import AnswerScorer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ def load_offer(
     tried : by policy, canaries that were set meanwhile; it may change later, too.
     """
     policies = load_policies(settings, load_scorer, lacking, tried)
-    tariff = tariff_of(settings)
+    tariff = tariff_of(settings, lacking)
     same = frozenset() if before is None else called_alike(before.settings, settings)
     kept = {} if before is None else {name: pool for name, pool in before.pools.items() if name in same}
     return Offer(
@@ -54,8 +55,8 @@ def load_offer(
     )
 
 
-def tariff_of(settings: Settings) -> Tariff:
-    """What calls cost, and who bills for them. Raises ConfigError."""
+def tariff_of(settings: Settings, lacking: Mapping[str, frozenset[str]] | None = None) -> Tariff:
+    """What calls cost, and who bills for them. Raises ConfigError.   lacking : see ``load_offer``."""
     return Tariff(
         prices=price_book(settings),
         output_limits=output_limits(settings),
@@ -65,4 +66,7 @@ def tariff_of(settings: Settings) -> Tariff:
             for provider, rule in settings.ledger.billing.items()
         },
         tokenizers=tokenizers_of(settings),
+        lacking={} if lacking is None else lacking,
+        mixtures=mixtures_of(settings),
+        contexts={model.name: model.context_tokens for model in settings.models if model.context_tokens},
     )

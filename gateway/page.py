@@ -47,9 +47,11 @@ class Page:
             tier = self._answering[opening.attempt_id] = self._choice.tier(opening.model)
             await self.log.open(replace(opening, stage=tier - 1))
             self.model = opening.model
+        elif opening.tier_of is not None:
+            await self.log.open(replace(opening, stage=self._choice.tier(opening.tier_of) - 1))
         else:
             await self.log.open(opening)
-        if opening.kind in ("answer", "shadow"):
+        if opening.kind in ("answer", "shadow", "proposal"):
             self._kept.add(opening.attempt_id)
         if self._trace is not None:
             self._trace.opened(opening)

@@ -14,6 +14,7 @@ from gateway.canary import Canary
 from gateway.capabilities import Limits, Needs, needs_of
 from gateway.choice import Choice, Streaming, WhenUnaffordable, of_quality
 from gateway.config.identity import model_identity, verifiers_identity
+from gateway.config.mixtures import mixtures_of
 from gateway.config.models import hints_of
 from gateway.config.settings import PolicySettings, Settings
 from gateway.config.verifiers import gate_of
@@ -21,11 +22,12 @@ from gateway.conversations import Sticky
 from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
 from gateway.shadow import Shadow
 from gateway.wishes import NONE, Wishes
-from router.cascade import AnswerScorer, single
 from router.certificate import Certificate
+from router.entering import lacks
 from router.errors import StrategyError
+from router.judging import AnswerScorer
 from router.releasing import judges_beginnings
-from router.strategy import Strategy
+from router.strategy import Strategy, single
 from router.verifiers.gate import Gate
 from scorer.errors import ScorerError
 from scorer.scoring import Scorer
@@ -149,7 +151,8 @@ class PolicyBook:
             if serves != needs.serves:
                 said = f"The model {requested!r} serves {serves}, and this asks for {needs.serves}."
                 raise NoCapableModel(said, param="model")
-            silently = Limits(serves=serves).why_not(needs, self._lacking.get(requested, frozenset()))
+            limits = self._models[requested] if self._models[requested].alone else Limits(serves=serves)
+            silently = limits.why_not(needs, self._lacking.get(requested, frozenset()))
             if silently is not None:  # nobody else would say so
                 raise NoCapableModel(f"The model {requested!r} {silently}.", param="model")
             if wishes.bounded or wishes.quality is not None:
@@ -237,6 +240,7 @@ def load_policies(
             max_output_tokens=model.max_output_tokens,
             hints=hints_of(model),
             serves=model.serves,
+            alone=model.mixture is not None,
         )
         for model in settings.models
     }
@@ -287,6 +291,9 @@ def _shadow(settings: Settings, n: int, written: PolicySettings, strategy: Strat
     if strategy.reference_model not in {model.name for model in settings.models}:
         said = f"asks the strategy's reference model, {strategy.reference_model}, which models does not have"
         raise settings.refuse(("policies", n, "shadow"), said)
+    if strategy.reference_model in mixtures_of(settings):
+        said = f"would ask {strategy.reference_model} beside every answer, which is a mixture: several calls"
+        raise settings.refuse(("policies", n, "shadow"), said)
     return Shadow(share=shadow.share, daily_nanousd=int(shadow.usd_per_day * 10**9))
 
 
@@ -305,6 +312,18 @@ def _cannot_stream(written: PolicySettings, strategy: Strategy, scorer: AnswerSc
     if judges_beginnings(scorer) is None:
         return "is prefix, and the scorer judges no beginnings; train it with --prefixes"
     return "cannot be prefix where there are verifiers: they judge whole answers" if written.verifiers else None
+
+
+def _another_scorer(strategy: Strategy, scorer: AnswerScorer | None, file: Path) -> str | None:
+    """Why a strategy cannot be carried out with a scorer, in words; None if it can."""
+    if not strategy.needs_scorer:
+        return None
+    if scorer is None:
+        return f"is required by {file}; `spillway train` writes one"
+    if strategy.scorer_version is not None and scorer.version != strategy.scorer_version:
+        said = f"is version {scorer.version}, and {file} was chosen with {strategy.scorer_version}"
+        return f"{said}; optimize again, or name that scorer"
+    return lacks(strategy, scorer)
 
 
 def _strategy(
@@ -330,12 +349,13 @@ def _strategy(
     unknown = sorted({stage.model for stage in strategy.stages} - served)
     if unknown:
         raise refuse("strategy", f"calls {', '.join(unknown)}, which models does not have; add them there")
-    if strategy.needs_scorer:
-        if scorer is None:
-            raise refuse("scorer", f"is required by {file}; `spillway train` writes one")
-        if strategy.scorer_version is not None and scorer.version != strategy.scorer_version:
-            said = f"is version {scorer.version}, and {file} was chosen with {strategy.scorer_version}"
-            raise refuse("scorer", f"{said}; optimize again, or name that scorer")
+    mixed = sorted(set(strategy.models) & set(mixtures_of(settings)))
+    if strategy.plan is not None and mixed:
+        said = f"is a plan that asks {', '.join(mixed)}: plans cannot weigh what a mixture costs; use thresholds"
+        raise refuse("strategy", said)
+    why = _another_scorer(strategy, scorer, file)
+    if why is not None:
+        raise refuse("scorer", why)
     misfit = _cannot_stream(written, strategy, scorer)
     if misfit is not None:
         raise refuse("streaming", misfit)

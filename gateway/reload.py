@@ -14,6 +14,8 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.config.contents import Contents
+from gateway.config.identity import settings_identity
 from gateway.config.section import Section
 from gateway.config.settings import Settings
 from gateway.errors import ConfigError, Problem
@@ -24,7 +26,7 @@ from gateway.serving import Serving
 _log = logging.getLogger("spillway.config")
 
 NEEDS_RESTART = (
-    *("server.host", "server.port", "server.drain_s", "server.access_log"),
+    *("server.host", "server.port", "server.leave_s", "server.drain_s", "server.access_log"),
     *("database", "ledger.spool", "ledger.spool_max_bytes", "ledger.rollup_every_s"),
     *("auth", "admin.host", "admin.port"),
     *("redis", "rate_limits", "alerts", "telemetry", "cache"),
@@ -45,6 +47,8 @@ class Reloading:
 
     reread : the settings as they stand in the file now.   load : what they offer.
     adopt : whoever keeps something of the settings beside what requests are served with.
+    contents : of the files.   seen : what they were when they were last read, whatever came of it.
+    served : what tells the configuration that is served from others.
     """
 
     def __init__(
@@ -53,9 +57,14 @@ class Reloading:
         reread: Callable[[], Settings],
         load: Callable[[Settings, Offer], Offer],
         adopt: Callable[[Settings], None],
+        contents: Contents | None = None,
+        seen: str = "",
     ) -> None:
         self._serving, self._reread, self._load, self._adopt = serving, reread, load, adopt
         self._started_with = serving.offer.settings
+        self._contents = contents or Contents(serving.offer.settings.path)
+        self.seen = seen or self._contents.look()
+        self.served = _served(serving.offer.settings, self._contents)
         self._one_at_a_time = asyncio.Lock()
         self.loaded_at = datetime.now(UTC)
         self.refused_at: datetime | None = None  # None: the file, as it was last read, is what is served
@@ -67,12 +76,16 @@ class Reloading:
         """The fields in which the file, as it is served, differs from what this process was started with."""
         return _differences(self._started_with, self._serving.offer.settings, NEEDS_RESTART)
 
+    def look(self) -> str:
+        """What the files are now; not what was read last where it differs from ``seen``."""
+        return self._contents.look()
+
     async def reload(self) -> Reloaded:
         """Read the file and serve what it says from the next request on. Raises ConfigError, having changed nothing."""
         async with self._one_at_a_time:
             before = self._serving.offer
             try:
-                after = await asyncio.to_thread(self._loaded, before)
+                after, served = await asyncio.to_thread(self._loaded, before)
             except ConfigError as error:
                 self._refuse(error)
                 raise
@@ -85,6 +98,7 @@ class Reloading:
                 self._refuse(unforeseen)
                 raise unforeseen from error
             self._serving.change_to(after)
+            self.served = served
             self._adopt(after.settings)
             self.applied += 1
             self.loaded_at, self.refused_at, self.problems = datetime.now(UTC), None, ()
@@ -95,8 +109,12 @@ class Reloading:
             _log.warning("what this process keeps until it is restarted: %s", ", ".join(done.restart_needed))
         return done
 
-    def _loaded(self, before: Offer) -> Offer:
-        return self._load(self._reread(), before)
+    def _loaded(self, before: Offer) -> tuple[Offer, Sequence[str]]:
+        """What is changed while it is read is seen the next time, since it is looked at before."""
+        self.seen = self._contents.look()
+        settings = self._reread()
+        served = _served(settings, self._contents)
+        return self._load(settings, before), served
 
     def _refuse(self, error: ConfigError) -> None:
         self.refused += 1
@@ -129,6 +147,10 @@ class ConfigMetrics(Collector):
         yield GaugeMetricFamily("spillway_config_restart_needed", said, value=waiting)
         said = "Configurations that requests are being served with"
         yield GaugeMetricFamily("spillway_configs_in_use", said, value=self._serving.in_use)
+
+
+def _served(settings: Settings, contents: Contents) -> Sequence[str]:
+    return settings_identity(settings), contents.files(settings)
 
 
 def _changes(before: Offer, after: Offer) -> Iterator[str]:

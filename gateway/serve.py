@@ -1,7 +1,8 @@
 """Runs the gateway under uvicorn until it is told to stop.
 
 Knows the server's options (one process, uvloop, httptools) and signals: SIGTERM and SIGINT stop it once requests under
-way have ended, a second one or the end of ``server.drain_s`` ends them, SIGHUP reads the configuration anew.
+way have ended, a further one or the end of ``server.drain_s`` ends them, SIGHUP reads the configuration anew. From the
+first one on it is not ready; it takes requests for ``server.leave_s`` more, so that load balancers can look away first.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Literal
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app import Gateway
 from gateway.config.settings import Settings
@@ -25,8 +27,19 @@ from gateway.telemetry.logs import log_to_stderr
 _log = logging.getLogger("spillway")
 
 
+_FIRST_WORDS_S = 1.0  # for a request on a connection that was taken in just now
+
+
 class Server(uvicorn.Server):
-    """uvicorn's, which leaves signals to whom they concern."""
+    """uvicorn's, which leaves signals to whom they concern, and closes no connection on which a request may be coming.
+
+    leave_s : it takes connections for so long after it was told to stop.   left : called when it is.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, leave_s: float = 0.0, left: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self._leave_s, self._left = leave_s, left
+        self._leaving = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -34,14 +47,56 @@ class Server(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Take no more connections, and end with the requests under way; asked again, end those too."""
+        """Take no more connections soon, and end with the requests under way; asked again, end those too."""
+        if not self._leaving:
+            self._leaving = True
+            if self._left is not None:
+                self._left()
+            if self._leave_s:
+                asyncio.get_running_loop().call_later(self._leave_s, self._leave)
+                return
         if not self.should_exit:
-            self.should_exit = True
+            self._leave()
             return
         tasks = tuple(self.server_state.tasks)
         _log.warning("asked again to stop: %d requests under way are ended", len(tasks))
         for task in tasks:
             task.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, which would cut off whoever has connected and whose request it has not read yet."""
+        taken = [connection for listening in sockets or () for connection in _taken_by_the_kernel(listening)]
+        for server in self.servers:
+            server.close()
+        for listening in sockets or ():
+            listening.close()
+        loop = asyncio.get_running_loop()
+        for connection in taken:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        until = loop.time() + _FIRST_WORDS_S
+        while loop.time() < until and any(map(_has_asked_nothing, self.server_state.connections)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+
+    def _leave(self) -> None:
+        self.should_exit = True
+
+
+def _has_asked_nothing(connection: object) -> bool:
+    return isinstance(connection, HttpToolsProtocol) and connection.cycle is None
+
+
+def _taken_by_the_kernel(listening: socket.socket) -> list[socket.socket]:
+    """Connections that stand in its queue: closed with them in it, it would reset them, requests and all."""
+    taken = list[socket.socket]()
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(listening.accept()[0])
+    return taken
 
 
 def run(read: Callable[[], Settings]) -> int:
@@ -66,7 +121,8 @@ def run(read: Callable[[], Settings]) -> int:
 
 
 async def _serve(gateway: Gateway, settings: Settings, listening: socket.socket, admin: socket.socket | None) -> int:
-    server = Server(_options(gateway.app, settings, lifespan="on"))
+    options = _options(gateway.app, settings, lifespan="on")
+    server = Server(options, leave_s=settings.server.leave_s, left=gateway.leave)
     loop, reloads = asyncio.get_running_loop(), set[asyncio.Task[None]]()
 
     def reload() -> None:

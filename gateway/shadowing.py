@@ -50,6 +50,7 @@ class Repeated:
     page: Page
     pools: Mapping[str, Pool]
     held: AbstractContextManager[object]
+    cache_salt: str | None = None  # the request's
 
 
 class Shadowing:
@@ -90,6 +91,7 @@ class Shadowing:
             place=repeated.place,
             request_id=repeated.request_id,
             kind="shadow",
+            cache_salt=repeated.cache_salt,
             waits=False,
         )
         try:

@@ -10,6 +10,7 @@ from gateway.errors import InvalidRequest, NotFound, RequestError, TooManyAtOnce
 from router.errors import (
     BackendBusy,
     BackendError,
+    BackendMissing,
     BackendRefused,
     BackendSaturated,
     BackendTimeout,
@@ -17,6 +18,7 @@ from router.errors import (
     BackendUnavailable,
     BackendUnreachable,
     NotRecorded,
+    QuorumMissed,
     VerificationFailed,
 )
 from router.outcome import Attempt, Outcome
@@ -28,7 +30,7 @@ _LONGEST = 600
 def refusal(outcome: Outcome | None) -> RequestError:
     """The error of a request that nobody answered."""
     error = outcome.error if outcome is not None else None
-    paid = outcome is not None and any(map(_may_be_billed, outcome.attempts))
+    paid = outcome is not None and any(map(_may_be_billed, (*outcome.attempts, *outcome.proposals)))
     if isinstance(error, RequestError):  # the ledger would not have it
         error.headers |= _DO_NOT_RETRY if paid else {}
         return error
@@ -48,6 +50,10 @@ def without_secrets(text: str) -> str:
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
 
 
+_FAILED = {
+    BackendUnreachable: ("cannot be reached", "upstream_unreachable"),
+    QuorumMissed: ("had too few proposals to make an answer of", "quorum_missed"),
+}
 _DO_NOT_RETRY = {"x-should-retry": "false"}  # what failed may have been billed, and a retry would pay again
 
 
@@ -68,6 +74,9 @@ def _told(error: BackendError) -> RequestError:
     if isinstance(error, BackendUnauthorized):
         said = f"The provider of {model} does not accept this gateway's credential; its operator has to mend that."
         return UpstreamFailed(said, status=502, code="upstream_unauthorized", headers=_DO_NOT_RETRY)
+    if isinstance(error, BackendMissing):
+        said = f"{model} is not served where it is configured; its operator has to mend that."
+        return UpstreamFailed(said, status=502, code="upstream_missing")
     if isinstance(error, BackendTimeout):
         return UpstreamFailed(f"{model} did not answer in time.", status=504, code="upstream_timeout")
     wait = {} if error.retry_after_s is None else {"retry-after": str(max(0, math.ceil(error.retry_after_s)))}
@@ -78,6 +87,5 @@ def _told(error: BackendError) -> RequestError:
         return UpstreamFailed(said, status=503, code="upstream_unavailable", headers=wait)
     if isinstance(error, BackendBusy):
         return UpstreamFailed(f"{model} is busy.", status=503, code="upstream_busy", headers=wait)
-    if isinstance(error, BackendUnreachable):
-        return UpstreamFailed(f"{model} cannot be reached.", status=502, code="upstream_unreachable")
-    return UpstreamFailed(f"{model} failed to answer.", status=502, code="upstream_failed")
+    words, code = _FAILED.get(type(error), ("failed to answer", "upstream_failed"))
+    return UpstreamFailed(f"{model} {words}.", status=502, code=code)

@@ -9,6 +9,10 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side already
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # litellm would fetch its price map at import
 
+os.environ.setdefault(
+    "KUBECACHEDIR", str(Path(__file__).parents[1] / ".pytest_cache" / "kube")
+)  # not the home of who tests
+
 settings.register_profile(
     "spillway", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )

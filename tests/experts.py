@@ -12,6 +12,7 @@ METRICS = {
     "vllm": b'# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{model_name="m"} 1.0\n',
     "sglang": b'sglang:num_running_reqs{model_name="m"} 1.0\n',
     "llama.cpp": b"llamacpp:requests_processing 1\n",
+    "renamed": b"vllm:requests_under_way 1.0\nvllm:requests_kept_waiting 0.0\n",
     "none": b"process_cpu_seconds_total 1.0\n",
 }
 
@@ -21,22 +22,29 @@ def expert(
     drops: Collection[str] = (),
     refuses: Collection[str] = (),
     engine: str = "vllm",
+    serves: str = "m",
+    adapters: Collection[str] = (),
+    owner: str = "somebody",
     context_tokens: int = 32_768,
     load: Callable[[], tuple[int, int]] = lambda: (1, 0),
 ) -> Behaviour:
     """drops : abilities that it silently does without.   refuses : those that it answers 400 to.
 
+    serves : the model that it has, and owner whose it is.   adapters : of that model, by name.
     load : requests running and waiting, as vLLM tells them.
     """
 
     async def behave(exchange: Exchange) -> None:
         path = exchange.asked.path
-        if path.endswith("/chat/completions"):
+        if path.endswith("/chat/completions") and exchange.asked.body["model"] not in (serves, *adapters):
+            await _told(exchange, {"error": {"message": f"The model `{serves}` alone is served"}}, 404)
+        elif path.endswith("/chat/completions"):
             await _chat(exchange, drops, refuses)
         elif path.endswith("/models") and "models" not in drops:
-            model: Json = {"id": "m", "object": "model"}
+            model: Json = {"id": serves, "object": "model", "owned_by": owner}
             model |= {"max_model_len": context_tokens} if engine in ("vllm", "sglang") else {}
-            await _told(exchange, {"object": "list", "data": [model]})
+            beside = [{**model, "id": adapter, "parent": serves} for adapter in adapters]
+            await _told(exchange, {"object": "list", "data": [model, *beside]})
         elif path.endswith("/metrics") and engine in METRICS and "metrics" not in drops:
             told = METRICS[engine]
             if engine == "vllm":

@@ -26,7 +26,7 @@ from gateway.database import Database
 from gateway.keys import KeyStore
 from gateway.ledger.decisions import DecisionReport
 from gateway.ledger.reports import Reports
-from router.cascade import AnswerScorer
+from router.judging import AnswerScorer
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
 from scorer.errors import ScorerError

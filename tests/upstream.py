@@ -91,7 +91,8 @@ Behaviour = Callable[[Exchange], Awaitable[None]]
 class BadUpstream:
     """The server, on a free port of the loopback interface while the ``async with`` lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self.asked: list[Asked] = []
         self._behaviours: list[Behaviour] = [answer("hello there")]
         self._news = asyncio.Condition()
@@ -115,7 +116,7 @@ class BadUpstream:
         return self.asked[n - 1]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
         return self
 

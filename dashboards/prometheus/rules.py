@@ -141,6 +141,13 @@ ALERTS = (
         what="Redis does not answer: each process counts rates for itself, or limits refuse",
         do="Bring Redis back",
     ),
+    Alert(
+        name="SpillwayReplicasDisagree",
+        expr="max by (namespace, job) (spillway_replica_configs{mine}) > 1",
+        held="10m",
+        what="Replicas serve different configurations, strategies or scorers",
+        do="`GET /admin/config` names them; `POST /admin/reload?everywhere=true`, or see why their files differ",
+    ),
 )
 
 

@@ -12,7 +12,8 @@ import orjson
 from gateway.errors import GatewayError
 from scorer.answer import Usage
 
-_FORMAT = 1
+FORMAT = 1
+"""Of what ``encode`` makes. It changes whenever an older version could take an entry for something else than it is."""
 
 
 class CacheEntryError(GatewayError):
@@ -44,7 +45,17 @@ class CacheEntry:
     def encode(self) -> bytes:
         """For a store outside this process."""
         head = {name: value for name, value in asdict(self).items() if name != "body"}
-        return orjson.dumps({"format": _FORMAT, **head}) + b"\n" + self.body
+        return orjson.dumps({"format": FORMAT, **head}) + b"\n" + self.body
+
+    def _is_sound(self) -> bool:
+        """Whether every field is of its own kind: these were bytes."""
+        numbers: list[object] = [self.created_unix_s, *_told(self.score, self.cost_nanousd)]
+        names: list[object] = [self.model, *_told(self.scorer_version, self.strategy_id)]
+        if self.usage is not None:
+            told = asdict(self.usage)
+            names.append(told.pop("source"))
+            numbers += told.values()
+        return all(isinstance(one, int | float) for one in numbers) and all(isinstance(one, str) for one in names)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -52,12 +63,15 @@ class CacheEntry:
         head, separator, body = data.partition(b"\n")
         try:
             fields = orjson.loads(head)
-            if not separator or fields.pop("format") != _FORMAT:
+            if not separator or fields.pop("format") != FORMAT:
                 raise CacheEntryError("a cache entry is of another format")
             usage = fields.pop("usage")
-            return cls(body=body, usage=None if usage is None else Usage(**usage), **fields)
+            entry = cls(body=body, usage=None if usage is None else Usage(**usage), **fields)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise CacheEntryError("a cache entry cannot be read") from error
+        if not entry._is_sound():
+            raise CacheEntryError("a cache entry says what none can say")
+        return entry
 
 
 class Cache(Protocol):
@@ -78,3 +92,7 @@ class Cache(Protocol):
     async def aclose(self) -> None:
         """Let go of connections."""
         ...
+
+
+def _told(*values: object) -> list[object]:
+    return [value for value in values if value is not None]

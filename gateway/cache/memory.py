@@ -27,7 +27,8 @@ class CacheCounts:
 class MemoryCache:
     """A Cache of this process alone; every operation takes constant time.
 
-    max_entries, max_bytes : bounds kept at all times; an entry over an eighth of ``max_bytes`` is not kept at all.
+    max_entries, max_bytes : bounds kept at all times.
+    max_entry_bytes : an entry that weighs more is not kept at all, nor is one over an eighth of ``max_bytes``.
     ttl_s : an entry is forgotten so many seconds after it was put.
     """
 
@@ -36,12 +37,14 @@ class MemoryCache:
         *,
         max_entries: int = 10_000,
         max_bytes: int = 256 * 1024 * 1024,
+        max_entry_bytes: int = 1024 * 1024,
         ttl_s: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if max_entries < 1 or max_bytes < 1 or ttl_s <= 0:
-            raise ValueError("max_entries, max_bytes and ttl_s must be positive")
+        if max_entries < 1 or max_bytes < 1 or max_entry_bytes < 1 or ttl_s <= 0:
+            raise ValueError("max_entries, max_bytes, max_entry_bytes and ttl_s must be positive")
         self._max_entries, self._max_bytes, self._ttl_s, self._clock = max_entries, max_bytes, ttl_s, clock
+        self._max_entry_bytes = min(max_entry_bytes, max_bytes // 8)
         self._entries: OrderedDict[str, tuple[float, CacheEntry]] = OrderedDict()
         self._bytes = 0
         self.counts = CacheCounts()
@@ -70,14 +73,15 @@ class MemoryCache:
         self.counts.hits += 1
         return entry
 
-    async def put(self, key: str, entry: CacheEntry) -> None:
-        """As the port says."""
+    async def put(self, key: str, entry: CacheEntry, *, ttl_s: float | None = None) -> None:
+        """As the port says.   ttl_s : of this one, where it has less."""
         self._drop(key)
         weight = _weight(entry)
-        if weight > self._max_bytes // 8:
+        if weight > self._max_entry_bytes:
             self.counts.too_large += 1
             return
-        self._entries[key] = (self._clock() + self._ttl_s, entry)
+        stays_s = self._ttl_s if ttl_s is None else min(ttl_s, self._ttl_s)
+        self._entries[key] = (self._clock() + stays_s, entry)
         self._bytes += weight
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))

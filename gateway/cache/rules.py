@@ -82,6 +82,13 @@ def why_not_serve(entry: CacheEntry, stages: Sequence[Stage], scorer_version: st
     return None
 
 
+def prompt_cache_salt(secret: bytes, tenant_id: str) -> str:
+    """What a tenant's prompts are kept apart by in an engine's own cache: nobody outside can make it, or learn from how
+    long an answer takes what another tenant asked.   secret : see ``cache_key``.
+    """
+    return hmac.new(secret, b"prompt cache\n" + tenant_id.encode(), hashlib.sha256).hexdigest()
+
+
 def cache_key(secret: bytes, scope: CacheScope, body: Mapping[str, Any]) -> str:
     """The key of a request: HMAC-SHA256, in hex, of its scope and every field of its body but ``NOT_IN_KEY``.
 

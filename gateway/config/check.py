@@ -3,16 +3,17 @@
 Knows how to say it. The shapes and defaults are in ``gateway/config/settings.py``.
 """
 
-import difflib
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.file import ConfigFile, FieldPath, read_config
+from gateway.config.file import ConfigFile, FieldPath, Finding, closest, read_config
+from gateway.config.mixtures import misfits, with_mixtures
+from gateway.config.prices import unlike_bills
 from gateway.config.settings import ModelSettings, PolicySettings, Settings
 from gateway.errors import ConfigError, Problem
 
@@ -53,16 +54,7 @@ def load_settings(
     found = list(_inconsistencies(settings, serving))
     if found:
         raise ConfigError([file.problem(where, message) for where, message in found])
-    return settings
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a known name is near, else which names there are."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; known here: {', '.join(names)}" if names else "; there are none"
+    return with_mixtures(settings)
 
 
 def is_loopback(host: str) -> bool:
@@ -115,9 +107,6 @@ def _section_in(annotation: Any) -> type[BaseModel]:
     return next((section for section in inner if section is not BaseModel), BaseModel)
 
 
-Finding = tuple[FieldPath, str]
-
-
 def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
     yield from _twice("models", [model.name for model in settings.models])
     yield from _twice("policies", [policy.name for policy in settings.policies])
@@ -127,6 +116,8 @@ def _inconsistencies(settings: Settings, serving: bool) -> Iterator[Finding]:
         yield from _upstreams(("models", n), model, names)
     for n, policy in enumerate(settings.policies):
         yield from _policy(settings, ("policies", n), policy, names, serving)
+    yield from misfits(settings)
+    yield from unlike_bills(settings)
     yield from _default_policy(settings)
     if serving and settings.prices is not None and not settings.locate(settings.prices).is_file():
         yield ("prices",), f"there is no file {settings.locate(settings.prices)}"
@@ -176,7 +167,7 @@ def _model(settings: Settings, where: FieldPath, model: ModelSettings, serving: 
         yield (*where, "serves"), "must be chat for a recorded backend: logs have no vectors"
     if model.backend == "recorded" and not model.log:
         yield (*where, "log"), "is required for a recorded backend: a list of log files to play back"
-    if model.backend != "recorded":
+    if model.backend not in ("recorded", "mixture"):
         for field in ("log", "recorded_model"):
             if getattr(model, field):
                 yield (*where, field), f"belongs to recorded backends, and this one is {model.backend}"

@@ -3,9 +3,10 @@
 Knows YAML and ``${NAME}`` / ``${NAME:-default}`` in values. Does not know what any field means.
 """
 
+import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import yaml
 from gateway.errors import ConfigError, Problem
 
 FieldPath = tuple[str | int, ...]
+Finding = tuple[FieldPath, str]
+"""A field that is wrong, and what is wrong with it."""
 
 _VARIABLE = re.compile(
     r"\$\$(?=\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{(?P<bad>[^}]*)\}?"
@@ -42,6 +45,15 @@ def dotted(where: FieldPath) -> str:
     for part in where:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where a known name is near, else which names there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known here: {', '.join(names)}" if names else "; there are none"
 
 
 def read_config(path: Path, *, env: Mapping[str, str] | None = None, need_env: bool = True) -> ConfigFile:

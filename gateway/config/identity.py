@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
+from gateway.config.mixtures import parts_of
 from gateway.config.settings import ModelSettings, PolicySettings, Settings
 
 _OF_A_MODEL = {"backend", "base_url", "upstream_model", "extra_headers", "recorded_model", "max_output_tokens", "log"}
@@ -21,6 +22,9 @@ def model_identity(settings: Settings, model: ModelSettings) -> str:
     """Whom the model's calls go to, and as what."""
     told = model.model_dump(include=_OF_A_MODEL)
     told["log"] = [str(settings.locate(path)) for path in model.log]
+    if model.mixture is not None:
+        told["mixture"] = model.mixture.model_dump(mode="json")
+        told["proposers"] = [model_identity(settings, part) for part in parts_of(settings, model)[1:]]
     told["deployments"] = [each.model_dump(include=_OF_A_DEPLOYMENT) for each in model.deployments]
     return _hash(told)
 
@@ -36,6 +40,12 @@ def verifiers_identity(settings: Settings, policy: PolicySettings) -> str:
             one["schema_file"] = settings.locate(verifier.schema_file).read_text(encoding="utf-8")
         told.append(one)
     return _hash([told, policy.on_failed_verification])
+
+
+def settings_identity(settings: Settings) -> str:
+    """All that makes a difference to who is answered and how: not where a process listens, or its own spool."""
+    places = {"server": {"host", "port"}, "admin": {"host", "port"}, "ledger": {"spool"}}
+    return _hash(settings.model_dump(exclude=places))
 
 
 def _hash(told: Any) -> str:

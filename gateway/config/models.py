@@ -105,6 +105,12 @@ def providers(settings: Settings) -> Mapping[str, str]:
     return found
 
 
+def servers(model: ModelSettings) -> frozenset[str]:
+    """Where a model's deployments are, by base URL."""
+    told = {deployment.base_url or model.base_url for deployment in model.deployments} or {model.base_url}
+    return frozenset(url.rstrip("/") for url in told if url is not None)
+
+
 def hints_of(model: ModelSettings) -> frozenset[Hint]:
     """The hints that a model understands, whichever of its deployments is asked."""
     own = model.upstream_model or model.name
@@ -152,6 +158,8 @@ def _rules(model: ModelSettings) -> PoolRules:
         most_at_once=model.max_concurrency,
         most_waiting=model.load.most_waiting,
         most_kv_use=model.load.most_kv_use,
+        places=model.load.places,
+        most_congestion=model.load.most_congestion,
         queue=model.queue.most,
         patience_s=model.queue.patience_s,
         hedge_after_s=model.hedge_after_s,
@@ -168,6 +176,7 @@ def _spec(settings: Settings, model: ModelSettings, deployment: DeploymentSettin
     api_key = deployment.api_key or model.api_key
     headers = model.extra_headers if deployment.extra_headers is None else deployment.extra_headers
     upstream_model = deployment.upstream_model or model.upstream_model
+    assert model.backend != "mixture"  # noqa: S101 (each has been given its aggregator's)
     return BackendSpec(
         model=model.name,
         kind=model.backend,

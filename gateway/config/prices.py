@@ -3,10 +3,12 @@
 Knows which source comes first. Knows no rate itself; a model that no source prices stays without a price.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from gateway.config.models import providers
+from gateway.config.file import Finding
+from gateway.config.mixtures import caller_of
+from gateway.config.models import providers, servers
 from gateway.config.settings import ModelSettings, Settings
 from router.backends.hosted_catalog import known_price
 from router.errors import PriceError
@@ -52,19 +54,40 @@ def _prices(model: ModelSettings, listed: PriceBook) -> Iterable[Price]:
 
 def names_in_lists(model: ModelSettings) -> tuple[str, ...]:
     """Under which names a price list may have a model: its provider's first."""
-    own = [name for name in (model.name, model.upstream_model, model.recorded_model) if name]
+    own = [name for name in (model.name, caller_of(model), model.upstream_model, model.recorded_model) if name]
     return (*(f"{model.provider}/{name}" for name in own if model.provider), *own)
 
 
 def gpu_bills(settings: Settings) -> dict[str, int]:
-    """By provider, what its self-hosted capacity costs in an hour, in nano-USD."""
+    """By provider, what its self-hosted capacity costs in an hour, in nano-USD.
+
+    Models of a provider that share a server, as an adapter and its base do, run on the same GPUs: their bill is one.
+    """
     bills: dict[str, int] = {}
-    billed = providers(settings)
+    billed, counted = providers(settings), set[tuple[str, str]]()
     for model in settings.models:
         if model.gpu_usd_per_hour is not None and model.name in billed:
+            places = {(billed[model.name], server) for server in servers(model)}
+            shared = not places.isdisjoint(counted)
+            counted |= places
+            if shared:
+                continue
             hourly = int((model.gpu_usd_per_hour * 1_000_000_000).to_integral_value())
             bills[billed[model.name]] = bills.get(billed[model.name], 0) + hourly
     return bills
+
+
+def unlike_bills(settings: Settings) -> Iterator[Finding]:
+    """Fields by which one server would have two prices, and why that is wrong."""
+    billed, told = providers(settings), dict[tuple[str, str], ModelSettings]()
+    for n, model in enumerate(settings.models):
+        if model.gpu_usd_per_hour is None or model.name not in billed:
+            continue
+        for server in sorted(servers(model)):
+            first = told.setdefault((billed[model.name], server), model)
+            if first.gpu_usd_per_hour != model.gpu_usd_per_hour:
+                said = f"must be {first.gpu_usd_per_hour}, as {first.name} has it: both run on {server}"
+                yield ("models", n, "gpu_usd_per_hour"), said
 
 
 def _here(price: Price, model: ModelSettings) -> Price:

@@ -17,6 +17,7 @@ from gateway.config.upstreams import (
     BreakerSettings,
     DeploymentSettings,
     LoadSettings,
+    MixtureSettings,
     QueueSettings,
     RetrySettings,
     TimeoutSettings,
@@ -50,7 +51,8 @@ class ServerSettings(Section):
     request_timeout_s: Seconds = Field(default=600.0, gt=0)
     hold_headers_s: Seconds = Field(default=10.0, ge=0)  # a stream waits so long for its decision before headers go out
     keep_alive_s: Seconds = Field(default=5.0, gt=0)  # between comment lines while a cascade is still deciding
-    drain_s: Seconds = Field(default=60.0, ge=0)  # after SIGTERM, for requests under way
+    leave_s: Seconds = Field(default=0.0, ge=0)  # after SIGTERM requests are taken, and /readyz says 503, for so long
+    drain_s: Seconds = Field(default=60.0, ge=0)  # after that, for requests under way
     access_log: bool = True
     max_concurrency: int | None = Field(default=1000, ge=1)  # requests at once, all keys together
     queue: QueueSettings = QueueSettings(most=1000)
@@ -111,11 +113,17 @@ class AdminSettings(Section):
 
 
 class RedisSettings(Section):
-    """What several processes share that needs no ledger: rates. Answers later than ``timeout_s`` are none."""
+    """What several processes share that needs no ledger: rates, answers. Later ones than ``timeout_s`` are none."""
 
     url: SecretStr
     timeout_s: Seconds = Field(default=0.25, gt=0)
     prefix: str = Field(default="spillway", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+
+
+class ReloadSettings(Section):
+    """When a changed file is served without anybody's saying so. none: on SIGHUP and ``POST /admin/reload`` only."""
+
+    watch_s: Seconds | None = Field(default=None, ge=0.5)  # between two looks at the file and all that it names
 
 
 class RateLimitSettings(Section):
@@ -134,12 +142,15 @@ class AlertSettings(Section):
 
 
 class CacheSettings(Section):
-    """The exact cache, in this process."""
+    """The exact cache: in this process, and behind it in Redis where there is one."""
 
     enabled: bool = True
+    shared: bool = True  # false: answers are not kept in Redis, whatever else is
     max_entries: int = Field(default=10_000, ge=1)
     max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    max_entry_bytes: int = Field(default=1024 * 1024, ge=1024)  # a larger answer is not kept, here or in Redis
     ttl_s: float = Field(default=86_400.0, gt=0)
+    wait_s: Seconds = Field(default=30.0, ge=0)  # for the answer of a request like it under way; 0: nobody waits
 
 
 class OtlpSettings(Section):
@@ -188,7 +199,8 @@ class ModelSettings(Section):
     """One model that can be asked for by name and that cascades can use as a tier."""
 
     name: ModelName
-    backend: Literal["openai_compatible", "hosted", "recorded"]
+    backend: Literal["openai_compatible", "hosted", "recorded", "mixture"]
+    mixture: MixtureSettings | None = None
     serves: Literal["chat", "embeddings"] = "chat"
     base_url: HttpUrl | None = None
     api_key: SecretStr | None = None
@@ -214,6 +226,7 @@ class ModelSettings(Section):
     capabilities: frozenset[Capability] | None = None  # default: every one, as far as is known
     ask_logprobs: bool = False  # for the scorer; who has not asked for them does not see them
     probe: bool | None = None  # ask each deployment what it can do; default: where gpu_usd_per_hour is given
+    cache_salt: bool = True  # each tenant's own, told to deployments that were seen to be vLLM
     log: tuple[Path, ...] = ()
     recorded_model: str | None = Field(default=None, min_length=1)  # the log's own name; default: ``name``
 
@@ -287,6 +300,7 @@ class Settings(Section):
     auth: AuthSettings = AuthSettings()
     admin: AdminSettings = AdminSettings()
     redis: RedisSettings | None = None
+    reload: ReloadSettings = ReloadSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     alerts: AlertSettings = AlertSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

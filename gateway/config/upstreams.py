@@ -45,6 +45,8 @@ class LoadSettings(Section):
     every_s: Seconds = Field(default=1.0, ge=0.25, le=10)  # looked at so often
     most_waiting: int = Field(default=0, ge=0)  # requests in the engine's own queue, whoever sent them
     most_kv_use: Share = 0.95  # of its memory for keys and values
+    places: int | None = Field(default=None, ge=1)  # requests that it works at together, vLLM's --max-num-seqs
+    most_congestion: float = Field(default=1.0, ge=1, le=1000)  # times its price, for plans, when it is full
 
 
 class QueueSettings(Section):
@@ -52,6 +54,19 @@ class QueueSettings(Section):
 
     most: int = Field(default=100, ge=0)
     patience_s: Seconds = Field(default=10.0, gt=0)
+
+
+class MixtureSettings(Section):
+    """A model that is made of others: some propose, one writes the answer. See ``router/mixture.py``."""
+
+    proposers: tuple[str, ...] = Field(min_length=1, max_length=16)  # in this order; twice the same: two samples of it
+    aggregator: str
+    least: int | None = Field(default=None, ge=1)  # asked where the scorer has no doubt; default: all of them, always
+    quorum: int = Field(default=1, ge=1)  # fewer proposals make no answer
+    deadline_s: Seconds = Field(default=30.0, gt=0)  # later proposals are not waited for
+    temperature: float | None = Field(default=None, ge=0, le=2)  # of proposals; default: as the request says
+    most_tokens: int = Field(default=1024, ge=1)  # of one proposal
+    prompt: str | None = Field(default=None, min_length=1)  # what the aggregator is told before the proposals
 
 
 class DeploymentSettings(Section):

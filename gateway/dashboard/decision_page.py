@@ -50,6 +50,8 @@ def ending(attempt: AttemptReport) -> str:
         return f"The call failed: {attempt.error_kind or 'unknown error'}{status}."
     if attempt.state == "cancelled":
         return "The call was cut off before its answer was complete."
+    if attempt.kind == "proposal":
+        return "It proposed an answer, for another model to make one of several."
     if attempt.kind == "shadow":
         return "It was asked to compare with, and nobody was given its answer."
     if attempt.score is None:
@@ -71,6 +73,32 @@ def usage_words(attempt: AttemptReport) -> str:
     if attempt.usage_source is None:
         return "Nothing may be billed." if attempt.state is not None else ""
     return words.get(attempt.usage_source, "")
+
+
+_ENTERED = {
+    "unsure": "Entered at tier {tier}, as usual: category {category} is likeliest, but p={p} is not sure enough.",
+    "asks_all": "Entered at tier {tier}, as usual: category {category}, p={p}, asks every tier.",
+    "unlike": "Entered at tier {tier}, as usual: the request is unlike those that the categories were learned from.",
+    "failed": "Entered at tier {tier}, as usual: the category could not be told.",
+}
+
+
+def entry_words(report: DecisionReport) -> str | None:
+    """Where the request entered its cascade, in a sentence; None where that goes by no category."""
+    for step in report.steps:
+        if "entered_at_tier" in step:
+            told = {"tier": step["entered_at_tier"], "category": step.get("category"), "p": ""}
+            if step.get("probability") is not None:
+                told["p"] = numbers.probability(step["probability"])
+            skipped = ", ".join(step.get("skipped") or ())
+            plain = f"Entered at tier {{tier}}: category {{category}}, p={{p}}. Not asked: {skipped}."
+            return _ENTERED.get(step.get("why") or "", plain).format(**told)
+    return None
+
+
+def plan_steps(report: DecisionReport) -> list[Mapping[str, Any]]:
+    """How a plan decided, step by step."""
+    return [step for step in report.steps if "entered_at_tier" not in step]
 
 
 def step_models(step: Mapping[str, Any]) -> list[str]:

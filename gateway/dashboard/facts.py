@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.config.prices import gpu_bills
 from gateway.offer import Offer
-from router.cascade import AnswerScorer
+from router.judging import AnswerScorer
 from router.strategy import Strategy
 
 

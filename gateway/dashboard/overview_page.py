@@ -17,6 +17,7 @@ from gateway.ledger.reconcile.store import Unreconciled
 from gateway.ledger.savings import Savings
 
 _KINDS = {
+    "proposal": "proposals, for mixtures to make answers of",
     "shadow": "shadow answers, to compare with",
     "judge": "judges",
     "verifier": "verifiers",

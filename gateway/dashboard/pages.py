@@ -20,6 +20,8 @@ from gateway.dashboard.charts import drawn
 from gateway.dashboard.decision_page import (
     answer_words,
     ending,
+    entry_words,
+    plan_steps,
     question_of,
     step_models,
     step_rows,
@@ -159,6 +161,8 @@ class Pages:
             verdict=verdict(report),
             ending=ending,
             usage_words=usage_words,
+            entry_words=entry_words(report),
+            plan_steps=plan_steps(report),
             step_models=step_models,
             step_rows=step_rows,
             label=label,

@@ -93,7 +93,11 @@ def at_slider(told: Strategy, position: int) -> Strategy:
     threshold = GRID[position]
     stages = (replace(told.stages[0], threshold=threshold), *told.stages[1:])
     return Strategy.of(
-        stages, reference_model=told.reference_model, safe_model=told.safe_model, scorer_version=told.scorer_version
+        stages,
+        reference_model=told.reference_model,
+        safe_model=told.safe_model,
+        scorer_version=told.scorer_version,
+        entry=told.entry,
     )
 
 
@@ -201,10 +205,17 @@ def _stages(policy: PolicyFacts) -> Panel:
             rows=tuple(rows),
         ),
         note=f"{told.id}, {told.kind.replace('_', ' ')}; reference {told.reference_model}, safe model "
-        f"{policy.safe_model}, made {told.created[:10]}.",
+        f"{policy.safe_model}, made {told.created[:10]}.{_entered(told)}",
         open=True,
         wide=False,
     )
+
+
+def _entered(told: Strategy) -> str:
+    if told.entry is None:
+        return ""
+    skips = "; ".join(f"{name} skips {', '.join(models)}" for name, models in sorted(told.entry.skips.items()))
+    return f" Entered by category from p={told.entry.least:g} on: {skips}."
 
 
 def _beside(policy: PolicyFacts, newest: Sequence[Seen]) -> Panel:

@@ -1,5 +1,6 @@
-"""What models are known to lack, kept true while a gateway serves: read from all processes' probes, and probed anew
-where a self-hosted server has come, or looks otherwise than when it was last probed.
+"""What models are known to lack, and which engines keep tenants' prompts apart if told to, kept true while a gateway
+serves: read from all processes' probes, and probed anew where a self-hosted server has come, or looks otherwise than
+when it was last probed.
 
 Knows when to look. Knows no question and no table.
 """
@@ -10,15 +11,18 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from gateway.background import in_background
+from gateway.config.mixtures import caller_of
 from gateway.database import DatabaseError, DatabaseUnavailable
 from gateway.errors import RequestError
 from gateway.experts.prober import Prober, is_probed, sites_of
-from gateway.experts.store import ProbeStore
+from gateway.experts.store import Endpoint, ProbeStore
 from gateway.offer import Offer
+from router.backends.expressing import Expressing
 from router.errors import ProbeFailed
 from router.experts.findings import RELIED_ON, Looks
 
 EVERY_S = 30.0
+_SALTING = ("vllm",)  # SGLang and llama.cpp know no such field
 _log = logging.getLogger("spillway.experts")
 
 
@@ -29,6 +33,7 @@ class ProbeKeeper:
         self, store: ProbeStore, prober: Prober, offer: Callable[[], Offer], lacking: dict[str, frozenset[str]]
     ) -> None:
         self._store, self._prober, self._offer, self.lacking = store, prober, offer, lacking
+        self._salting: frozenset[Endpoint] = frozenset()
 
     @asynccontextmanager
     async def running(self, every_s: float = EVERY_S) -> AsyncGenerator[None]:
@@ -46,9 +51,23 @@ class ProbeKeeper:
         for each in kept:
             model = each.endpoint.model
             found[model] = found.get(model, frozenset()) | (each.report.lacks & RELIED_ON)
+        for mixed in filter(lambda model: model.mixture is not None, self._offer().settings.models):
+            found[mixed.name] = found.get(caller_of(mixed), frozenset())
+        self._salting = frozenset(each.endpoint for each in kept if each.report.looks.engine in _SALTING)
+        self.salt()
         self._tell(found)
         self.lacking.clear()
         self.lacking.update(found)
+
+    def salt(self) -> None:
+        """Have the deployments of what is offered now told what keeps prompts apart, where their engines know that."""
+        offer = self._offer()
+        for model in offer.settings.models:
+            backends = {each.name: each.backend for each in offer.pools[model.name].deployments}
+            for site in sites_of(offer.settings, model):
+                backend = backends.get(site.endpoint.deployment)
+                if isinstance(backend, Expressing):
+                    backend.salted = model.cache_salt and site.endpoint in self._salting
 
     async def look_round(self) -> None:
         """Probe what has come or changed, as far as nobody else does."""
@@ -74,7 +93,7 @@ class ProbeKeeper:
     def _tell(self, found: Mapping[str, frozenset[str]]) -> None:
         for model, lacks in found.items():
             if lacks - self.lacking.get(model, frozenset()):
-                _log.warning("%s lacks %s: requests that need it pass by", model, ", ".join(sorted(lacks)))
+                _log.warning("%s lacks %s, and is not relied on for it", model, ", ".join(sorted(lacks)))
 
     async def _run(self, every_s: float) -> None:
         while True:

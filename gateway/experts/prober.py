@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gateway.config.mixtures import caller_of
 from gateway.config.models import specs_of
 from gateway.config.settings import ModelSettings, Settings
 from gateway.experts.store import Endpoint, ProbeStore
@@ -53,7 +54,7 @@ def sites_of(settings: Settings, model: ModelSettings) -> Iterator[Site]:
         url = spec.base_url or ""
         headers = {**spec.extra_headers, **({"authorization": f"Bearer {spec.api_key}"} if spec.api_key else {})}
         yield Site(
-            endpoint=Endpoint.at(model.name, name, url, spec.upstream_model or model.name),
+            endpoint=Endpoint.at(caller_of(model), name, url, spec.upstream_model or model.name),
             spec=spec,
             looker=Looker(url, headers),
         )

@@ -110,9 +110,9 @@ def label(
 
 def _timeout_s(settings: Settings, judge: str) -> float:
     model = next((model for model in settings.models if model.name == judge), None)
-    if model is None or model.serves != "chat":
-        names = ", ".join(model.name for model in settings.models if model.serves == "chat")
-        raise CannotLabel(f"{settings.path}: has no chat model {judge!r}; there are {names}")
+    able = [each.name for each in settings.models if each.serves == "chat" and each.mixture is None]
+    if model is None or model.name not in able:
+        raise CannotLabel(f"{settings.path}: has no chat model {judge!r}; there are {', '.join(able)}")
     return model.timeout_s or settings.server.request_timeout_s
 
 

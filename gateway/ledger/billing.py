@@ -119,9 +119,9 @@ class Correction:
         return self.reservation.attempt_id
 
 
-def reserve(bound: CallBound, price: Price | None, model_limit: int | None) -> int | None:
+def reserve(bound: CallBound, price: Price | None) -> int | None:
     """The most that a call can cost, in nano-USD; None where the price or a bound on the counts is unknown."""
-    output = bound.output_limit(model_limit)
+    output = bound.output_tokens
     if price is None or output is None or bound.prompt_tokens is None:
         return None
     if bound.priority and "priority_output" not in price.rates:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from gateway.errors import InvalidRequest, Unavailable
-from router.outcome import Step
+from router.outcome import Entered, Step
 
 RequestStatus = Literal["answered", "failed", "cancelled", "cached", "lost"]
 CacheStatus = Literal["HIT", "MISS", "DISABLED"]
@@ -61,7 +61,7 @@ class RequestClosing:
     saved_nanousd: int | None = None  # a cached answer: what it cost when it was bought
     reference_nanousd: int | None = None  # what the reference model alone would have cost; None: cannot be told
     reference_source: ReferenceSource | None = None
-    steps: tuple[Step, ...] = ()  # how a plan decided
+    steps: tuple[Step | Entered, ...] = ()  # what was decided on the way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,7 +234,7 @@ def _of_attempts(kind: str, state: str | None, values: Mapping[str, int | float]
     told["unknown"] = int(values["unpriced"] + values["unmeasured"])
     told["open" if state is None else state] = told["attempts"]
     told["rejected_nanousd"] = spent if state == "rejected" else 0
-    told["overhead_nanousd"] = 0 if kind == "answer" else spent
+    told["overhead_nanousd"] = 0 if kind in ("answer", "proposal") else spent
     return told
 
 

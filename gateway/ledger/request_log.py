@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from gateway.ledger.alarms import Alarms
-from gateway.ledger.billing import Reservation, Settlement, at_bound, reference_cost, reserve, settle
+from gateway.ledger.billing import Reservation, Settlement, at_bound, reserve, settle
 from gateway.ledger.billing_rules import rule_for
 from gateway.ledger.bounds import call_bound
 from gateway.ledger.counting import Counting
 from gateway.ledger.entry import (
     CacheStatus,
     MaxCostExceeded,
-    ReferenceSource,
     RequestClosing,
     RequestRecord,
     RequestStatus,
     Spent,
     usd,
 )
+from gateway.ledger.reference import reference_of
 from gateway.ledger.tariff import Tariff
-from router.outcome import Attempt, Step
+from router.outcome import Attempt, Entered, Step
 from router.trial import Opening
 from scorer.answer import Usage
 
@@ -83,8 +83,8 @@ class RequestLog:
         )
 
     def bound_nanousd(self, model: str) -> int | None:
-        """The most that one call of a model with the request's body can cost now; None where nothing bounds it."""
-        return reserve(self._bound, self._tariff.prices.price(model), self._tariff.output_limits.get(model))
+        """The most that a model's answer to the request can cost now; None where nothing bounds it."""
+        return self._tariff.most_nanousd(self._body, self._bound, model)
 
     async def open(self, opening: Opening) -> None:
         """Return once the attempt and its reservation are committed. Do not call if this raises.
@@ -108,7 +108,7 @@ class RequestLog:
             team_id=self._record.team_id,
             key_id=self._record.key_id,
             opened_us=now_us,
-            reserved_nanousd=reserve(bound, price, self._tariff.output_limits.get(opening.model)),
+            reserved_nanousd=reserve(self._tariff.bounded(bound, opening.model), price),
             price=price,
             price_version=None if price is None else price.version,
             text_bytes=bound.text_bytes,
@@ -146,13 +146,17 @@ class RequestLog:
         answered_model: str | None = None,
         cached_usage: Usage | None = None,
         saved_nanousd: int | None = None,
-        steps: tuple[Step, ...] = (),
+        steps: tuple[Step | Entered, ...] = (),
     ) -> RequestClosing:
         """How the request ended, with what the reference model alone would have cost, as far as it can be told.
 
         cached_usage, saved_nanousd : of the cache entry, where one answered.
         """
-        reference_nanousd, source = self._reference(answered, cached_usage)
+        model = self._record.reference_model
+        given = None if answered is None else answered.id
+        reference_nanousd, source = (
+            (None, None) if model is None else reference_of(model, given, cached_usage, self._settled, self._tariff)
+        )
         return RequestClosing(
             decision_id=self._record.decision_id,
             status=status,
@@ -190,19 +194,3 @@ class RequestLog:
             self._alarms.unforeseen(f"settling {attempt.id}")
             ending = Settlement(reservation=reservation, state=attempt.state, amount_nanousd=None)
             return replace(ending, **at_bound(reservation))
-
-    def _reference(
-        self, answered: Attempt | None, cached_usage: Usage | None
-    ) -> tuple[int | None, ReferenceSource | None]:
-        model = self._record.reference_model
-        if model is None:
-            return None, None
-        usage = cached_usage
-        for reservation, settlement in self._settled:
-            answers = settlement.state in ("accepted", "rejected") and reservation.kind == "answer"
-            if answers and reservation.model == model and settlement.amount_nanousd is not None:
-                return settlement.amount_nanousd, "observed"
-            if answered is not None and answered.id == settlement.attempt_id:
-                usage = settlement.usage
-        cost = None if usage is None else reference_cost(usage, self._tariff.prices.price(model))
-        return cost, None if cost is None else "modelled"

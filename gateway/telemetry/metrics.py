@@ -42,6 +42,7 @@ class Telemetry:
         self._sticky = self._counter(Metrics.STICKY)
         self._shadows = self._counter(Metrics.SHADOWS)
         self._cache = self._counter(Metrics.CACHE)
+        self._waited = self._counter(Metrics.WAITED)
         self._attempts = self._counter(Metrics.ATTEMPTS)
         self._failures = self._counter(Metrics.ERRORS)
         self._attempt_seconds = self._histogram(Metrics.ATTEMPT_SECONDS)
@@ -64,6 +65,10 @@ class Telemetry:
     def looked_up(self, policy: str | None, status: str) -> None:
         """The cache was asked, or was not to be asked."""
         self._cache.labels(policy or "", status).inc()
+
+    def waited(self, policy: str | None, *, answered: bool) -> None:
+        """A request waited for the answer of another one like it."""
+        self._waited.labels(policy or "", "answered" if answered else "asked").inc()
 
     def decided(self, policy: str | None, tier: int | None, stop_reason: str) -> None:
         """A request's end was decided. tier : 1-based, None if nobody answered."""

@@ -62,6 +62,12 @@ class Metrics:
         "spillway_sticky", "Requests that began at a higher tier, their conversation having escalated", "policy"
     )
     CACHE = _counted("spillway_cache_lookups", "Requests by cache status", "policy", "status")
+    WAITED = _counted(
+        "spillway_cache_waits",
+        "Requests that waited for the answer of one like them under way: answered by it, or asked upstream themselves",
+        "policy",
+        "result",
+    )
     ATTEMPTS = _counted("spillway_attempts", "Upstream calls by how they ended", "model", "state")
     ERRORS = _counted("spillway_upstream_errors", "Failed upstream calls by error", "model", "error")
     ATTEMPT_SECONDS = _timed("spillway_attempt_seconds", "Duration of an upstream call", "model", "tier")

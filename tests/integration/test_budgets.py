@@ -129,7 +129,7 @@ async def compete(engine: Engine, folder: Path, *, processes: int, clients: int,
             "calls": sum(each["made"] for each in told),
             "refused": sum(each["refused"] for each in told),
             "limit": limits[made[0].budget_id],
-            "bound of a call": reserve(call_bound(BODY), LARGE, None),
+            "bound of a call": reserve(call_bound(BODY), LARGE),
             "settled": total,
             "left": left,
         }

@@ -45,6 +45,25 @@ async def test_fifty_streams_under_way_complete_after_sigterm(tmp_path: Path) ->
     assert (spend["total"]["accepted"], spend["total"]["open"]) == (STREAMS, 0)
 
 
+async def test_it_is_not_ready_before_it_takes_no_more_requests(tmp_path: Path) -> None:
+    async with stuttering() as (upstream, carry_on):
+        carry_on.set()
+        leave = "server: {leave_s: 600}\n"
+        written(tmp_path, models(large=upstream.base_url), OBSERVING, "auth: {required: false}\n", leave)
+        with served(tmp_path) as (process, url):
+            async with httpx.AsyncClient(base_url=url, timeout=120) as http:
+                assert (await http.get("/readyz")).status_code == 200
+                process.send_signal(signal.SIGTERM)
+                while (await http.get("/readyz")).status_code == 200:  # noqa: ASYNC110  # until the signal has been heard
+                    await asyncio.sleep(0.01)
+                assert (await http.get("/readyz")).json()["checks"]["gateway"] == "starting or stopping"
+                assert (await http.get("/healthz")).status_code == 200
+                body = {"model": "auto", "messages": HELLO, "stream": True}
+                assert (await http.post("/v1/chat/completions", json=body)).text.endswith("data: [DONE]\n\n")
+            process.send_signal(signal.SIGTERM)  # asked again, it does not wait
+            assert await asyncio.to_thread(process.wait, 60) == 0
+
+
 async def _one_stream(url: str, begun: asyncio.Event) -> list[str]:
     """The lines of a stream, as far as it came."""
     lines: list[str] = []

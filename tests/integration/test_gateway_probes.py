@@ -9,38 +9,15 @@ from typing import Any
 import pytest
 
 from gateway.config.check import load_settings
-from gateway.experts.keeper import ProbeKeeper
-from gateway.experts.prober import Prober, is_probed, sites_of
-from gateway.experts.store import ProbeStore
-from gateway.experts.tables import probes
+from gateway.experts.prober import is_probed, sites_of
 from gateway.ledger.tables import attempts, settlements
-from gateway.offer import load_offer
 from router.experts.questions import QUESTIONS
-from scorer.scoring import Scorer
 from tests.databases import rows_of
 from tests.experts import expert
 from tests.gateway_process import spillway
-from tests.gateway_server import CASCADE, OBSERVING, PRICE, Running, serving, written
-from tests.ledgers import a_ledger
+from tests.gateway_server import CASCADE, OBSERVING, serving, written
+from tests.probed import known, look_round, pool
 from tests.upstream import BadUpstream, nobody_there
-
-
-def pool(name: str, base_url: str, more: str = "") -> str:
-    fields = f"backend: openai_compatible, upstream_model: m, base_url: '{base_url}', {PRICE}, max_output_tokens: 512"
-    return f"  - {{name: {name}, {fields}{more}}}\n"
-
-
-async def known(gateway: Running, model: str, lacks: set[str], probed: int = 1) -> None:
-    """Return once the gateway has found this out."""
-    async with asyncio.timeout(30):
-        while True:
-            rows = [row for row in await rows_of(gateway.database, probes) if row["model"] == model]
-            if [row["state"] for row in rows] == ["done"] * probed:
-                break
-            await asyncio.sleep(0.05)
-    newest = max(rows, key=lambda row: row["since_us"])
-    found = {each["ability"] for each in json.loads(newest["report"])["findings"] if each["verdict"] == "no"}
-    assert found == lacks
 
 
 async def test_no_request_gets_from_a_pool_what_it_silently_drops(tmp_path: Path) -> None:
@@ -89,14 +66,6 @@ async def test_every_question_is_in_the_ledger_and_several_processes_ask_once(tm
             await look_round(gateway, tmp_path)
             await known(gateway, "large", set(), probed=2)
             assert sum(each.path.endswith("/chat/completions") for each in upstream.asked) == asked_before
-
-
-async def look_round(gateway: Running, folder: Path) -> None:
-    """What every gateway does each half minute, now."""
-    offer = load_offer(load_settings(folder / "spillway.yaml", env={}), Scorer.load)
-    store = ProbeStore(gateway.database)
-    async with a_ledger(gateway.database) as ledger:
-        await ProbeKeeper(store, Prober(store, ledger), lambda: offer, {}).look_round()
 
 
 @pytest.mark.parametrize("drops", [(), ("logprobs", "stream_usage")])

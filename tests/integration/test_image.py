@@ -1,5 +1,7 @@
-"""The Dockerfile as a linter and a reader judge it. Builds no image."""
+"""The Dockerfile as a linter and a reader judge it, and the bill of materials. Builds no image."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -57,3 +59,30 @@ def test_the_builder_gets_what_the_wheel_holds_and_nothing_else() -> None:
 @pytest.mark.parametrize("word", ["API_KEY", "TOKEN", "PASSWORD", "SECRET"])
 def test_no_secret_is_asked_for_at_build_time(word: str) -> None:
     assert word not in DOCKERFILE.upper()
+
+
+def test_the_bill_of_materials_has_every_dependency_with_its_hashes(tmp_path: Path) -> None:
+    """As ``make sbom`` writes it."""
+    maker = ROOT / ".venv" / "sbom" / "bin" / "python"
+    if not maker.exists():
+        reason = f"there is no {maker}; `make test` installs it"
+        if os.environ.get("SPILLWAY_REQUIRE_SERVICES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    recipe = (ROOT / "Makefile").read_text().split("\nsbom:")[1].split("\n\n")[0]
+    (command,) = re.findall(r"@\.venv/sbom/bin/python (.+?) --output-file sbom\.cdx\.json", recipe, re.DOTALL)
+    out = tmp_path / "sbom.cdx.json"
+    arguments = [*command.replace("\\\n", " ").split(), "--output-file", str(out)]
+    done = subprocess.run([maker, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(out.read_text())
+    listed = told["components"]
+    locked = re.findall(
+        r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    assert len(locked) > 50
+    assert {(name.lower(), version) for name, version in locked} == {
+        (part["name"].lower(), part["version"]) for part in listed
+    }
+    assert all(reference["hashes"] for part in listed for reference in part["externalReferences"])
+    assert told["metadata"]["component"]["name"] == "spillway"

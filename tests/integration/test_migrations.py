@@ -190,10 +190,17 @@ async def test_step_by_step_leads_to_the_same_place(engine: Engine, tmp_path: Pa
         await database.dispose()
 
 
+@pytest.mark.parametrize("before", [None, REVISIONS[3]], ids=["empty", "older"])
 @pytest.mark.parametrize("engine", ENGINES)
-async def test_processes_that_migrate_at_once_do_not_collide(engine: Engine, tmp_path: Path) -> None:
+async def test_processes_that_migrate_at_once_do_not_collide(
+    engine: Engine, before: str | None, tmp_path: Path
+) -> None:
     migrate = "import asyncio, sys; from gateway.database import Database; asyncio.run(Database(sys.argv[1]).migrate())"
     async with fresh_url(engine, tmp_path) as url:
+        if before is not None:
+            older = Database(url)
+            await older.migrate(before)
+            await older.dispose()
         command = (sys.executable, "-c", migrate, url)
         processes = [await asyncio.create_subprocess_exec(*command, stderr=PIPE) for _ in range(4)]
         said = await asyncio.gather(*(process.communicate() for process in processes))

@@ -12,7 +12,7 @@ from gateway.config.check import load_settings
 from gateway.errors import ConfigError, InvalidRequest, ModelNotFound, NoCapableModel
 from gateway.policies import Policy, PolicyBook, load_policies
 from gateway.wishes import Wishes
-from router.cascade import AnswerScorer
+from router.judging import AnswerScorer
 from router.strategy import Stage, Strategy
 from scorer.answer import Answer, Query
 from scorer.errors import ArtifactError

@@ -11,6 +11,7 @@ from router.errors import (
     BackendBroken,
     BackendBusy,
     BackendError,
+    BackendMissing,
     BackendRefused,
     BackendSaturated,
     BackendTimeout,
@@ -49,6 +50,7 @@ def outcome(*errors: BackendError | None, error: Exception | None = None) -> Out
     ("error", "status", "code", "again"),
     [
         (BackendUnreachable("m", "x"), 502, "upstream_unreachable", True),
+        (BackendMissing("m", "x", status=404), 502, "upstream_missing", True),
         (BackendBusy("m", "x", status=429), 503, "upstream_busy", True),
         (BackendSaturated("m", "x"), 429, "too_many_at_once", True),
         (BackendUnavailable("m", "x", retry_after_s=0.2), 503, "upstream_unavailable", True),

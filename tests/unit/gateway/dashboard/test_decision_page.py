@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from gateway.dashboard.decision_page import ending, usage_words, verdict
+from gateway.dashboard.decision_page import ending, entry_words, plan_steps, usage_words, verdict
 from gateway.ledger.decisions import AttemptReport, DecisionReport
 from gateway.ledger.entry import RequestStatus
-from router.outcome import StopReason
+from router.outcome import Entered, StopReason
 
 WHEN = datetime(2026, 10, 21, tzinfo=UTC)
 CALL = AttemptReport(
@@ -71,3 +71,25 @@ def test_counts_say_where_they_come_from() -> None:
     said = {usage_words(replace(CALL, usage_source=source)) for source in ("provider", "counted", "estimated", None)}
     assert len(said) == 4
     assert usage_words(replace(CALL, usage_source=None, state=None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("entered", "words"),
+    [
+        (
+            Entered(place=1, model="m", category="law", p=0.93, skipped=("small",)),
+            "Entered at tier 2: category law, p=",
+        ),
+        (Entered(place=0, model="m", category="law", p=0.3, why="unsure"), "category law is likeliest, but p="),
+        (Entered(place=0, model="m", category="law", p=0.9, why="asks_all"), "asks every tier"),
+        (Entered(place=0, model="m", category=None, p=None, why="unlike"), "unlike those"),
+        (Entered(place=0, model="m", category=None, p=None, why="failed"), "could not be told"),
+    ],
+)
+def test_where_a_cascade_was_entered_is_told_in_a_sentence_and_is_no_step_of_a_plan(
+    entered: Entered, words: str
+) -> None:
+    told = replace(REPORT, steps=(entered.to_document(), {"asked": []}))
+    assert words in (entry_words(told) or "")
+    assert plan_steps(told) == [{"asked": []}]
+    assert entry_words(REPORT) is None

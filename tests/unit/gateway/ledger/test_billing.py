@@ -70,7 +70,7 @@ def test_what_keeps_to_its_bounds_costs_no_more_than_was_reserved(
 ) -> None:
     body = {"messages": [{"role": "user", "content": "x" * words}], "max_tokens": limit, "n": choices}
     bound = call_bound(body)
-    reserved = reserve(bound, LARGE, None)
+    reserved = reserve(bound, LARGE)
     assert reserved is not None
     usage = Usage(
         prompt_tokens=int((bound.prompt_tokens or 0) * prompt_part),
@@ -89,7 +89,7 @@ def test_what_keeps_to_its_bounds_costs_no_more_than_was_reserved(
     ],
 )
 def test_without_a_price_or_a_bound_nothing_is_reserved(body: dict[str, object], price: Price | None) -> None:
-    assert reserve(call_bound(body), price, None) is None
+    assert reserve(call_bound(body), price) is None
 
 
 def test_an_unknown_price_is_an_unknown_amount_with_its_counts_kept() -> None:
