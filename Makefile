@@ -3,7 +3,7 @@
 FUZZED := $(addprefix tests/unit/,gateway/dialects/test_fuzz.py gateway/dialects/test_round_trips.py \
 	gateway/dialects/test_part_round_trips.py gateway/config/test_fuzz.py router/test_sse.py router/backends/test_http.py)
 
-.PHONY: help demo test check format fuzz evidence benchmark dashboards lock clean
+.PHONY: help demo test check format fuzz evidence benchmark dashboards sbom lock clean
 
 # the first Python that runs and is new enough; an installed name alone proves nothing where versions are shimmed
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -18,7 +18,7 @@ help:  ## list the commands
 demo: .venv/.run  ## start a gateway with simulated models, train, optimise, compare, keep serving
 	@$(BIN)/spillway demo $(ARGS)
 
-test: check .venv/focus/.done  ## everything that gates a change: style, types, imports, sizes, tests
+test: check .venv/focus/.done .venv/sbom/.done  ## everything that gates a change: style, types, imports, sizes, tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not evidence" $(TESTS) $(ARGS)
 
 check: .venv/.dev  ## style, types and import rules only
@@ -40,6 +40,10 @@ evidence: .venv/.dev  ## what takes too long for every run: the measurements beh
 dashboards: .venv/.dev  ## make Grafana's dashboards and Prometheus' rules anew
 	@$(BIN)/python -m dashboards.generate
 
+sbom: .venv/sbom/.done  ## write sbom.cdx.json: what the image installs, each part with its hashes (CycloneDX)
+	@.venv/sbom/bin/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --output-file sbom.cdx.json
+
 lock: .venv/.dev  ## resolve the dependencies anew, with hashes
 	@$(PIP) uv
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --python-version 3.11 \
@@ -48,11 +52,19 @@ lock: .venv/.dev  ## resolve the dependencies anew, with hashes
 		-c requirements-dev.lock --extra build --extra otel --extra parquet --extra postgres --extra redis -o requirements.lock
 	@$(BIN)/uv pip compile tests/focus-validator.in --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--upgrade -o tests/focus-validator.lock
+	@$(BIN)/uv pip compile tests/sbom.in --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--upgrade -o tests/sbom.lock
 
 .venv/focus/.done: tests/focus-validator.lock .venv/.made
 	@echo "Installing FOCUS's own checker beside it (once) ..."
 	@$(BIN)/python -m venv --clear .venv/focus
 	@.venv/focus/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes -r $<
+	@touch $@
+
+.venv/sbom/.done: tests/sbom.lock .venv/.made
+	@echo "Installing what writes the bill of materials beside it (once) ..."
+	@$(BIN)/python -m venv --clear .venv/sbom
+	@.venv/sbom/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off --require-hashes -r $<
 	@touch $@
 
 clean:  ## remove the environment and the demo's folder

