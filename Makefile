@@ -19,7 +19,7 @@ demo: .venv/.run  ## start a gateway with simulated models, train, optimise, com
 	@$(BIN)/spillway demo $(ARGS)
 
 test: check .venv/focus/.done .venv/sbom/.done  ## everything that gates a change: style, types, imports, sizes, tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not evidence" $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 2 -m "not evidence" $(TESTS) $(ARGS)
 
 check: .venv/.dev  ## style, types and import rules only
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }

@@ -1,6 +1,8 @@
 """What every test stands on: deterministic hypothesis, no network look-ups, the replay data where there is any."""
 
+import faulthandler
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,50 @@ settings.register_profile(
 settings.load_profile("spillway")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+STUCK_S = 300  # beyond the time that a test has
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Failures are told as they happen: whoever ends a run that takes too long wants to know of them."""
+    config.stash[_STDERR] = os.dup(2)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Telling(config))
+
+
+class Telling:
+    """Says of each failure at once which test it was, and in a line why."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            terminal = self._config.get_terminal_writer()
+            why = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
+            terminal.line()
+            terminal.line(f"{report.when} of {report.nodeid} failed: {why.splitlines()[0] if why else ''}"[:300])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A stuck process says where, and is replaced: pytest-timeout cannot break into C, nor into what a failure left."""
+    return (yield from _watched(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Anew, since pytest forgets the first once a test has failed."""
+    return (yield from _watched(item))
+
+
+def _watched(item: pytest.Item) -> Generator[None, object, object]:
+    faulthandler.dump_traceback_later(STUCK_S, exit=True, file=item.config.stash[_STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ _SIZES: dict[Size, tuple[int, int]] = {"wide": (1080, 290), "narrow": (480, 270)
 _MOST_LABELS: dict[Size, int] = {"wide": 9, "narrow": 4}
 _MOST_DOTS = 62
 _MOST_POINTS = 30
+_DIGITS = 9
+_LEAST = 1e-12  # of anything that is drawn
 _LYING_ROW = 30
 _LONGEST_LABEL = 24
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -119,9 +121,15 @@ def _dots(chart: Chart, series: Series) -> dict[str, Any]:
 
 
 def _values(chart: Chart, values: Sequence[float | None]) -> list[Any]:
+    told = [None if value is None else _apart(value) for value in values]
     if chart.kind == "plane":
-        return [(x, y) for x, y in zip(chart.x, values, strict=True) if y is not None]
-    return list(reversed(values)) if chart.kind == "lying" else list(values)
+        return [(_apart(x), y) for x, y in zip(chart.x, told, strict=True) if y is not None]
+    return told[::-1] if chart.kind == "lying" else told
+
+
+def _apart(value: float) -> float:
+    """Values are equal or visibly not: between two that differ in their last bits, pygal looks for ticks for ever."""
+    return 0.0 if abs(value) < _LEAST else float(f"{value:.{_DIGITS}g}")
 
 
 def _short(label: str) -> str:

@@ -1,12 +1,13 @@
 """Charts hold nothing that a strict page refuses, whatever they are called and whatever they show."""
 
+import math
 import re
 from typing import Literal, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
-from hypothesis.strategies import floats, lists, none, one_of, text
+from hypothesis.strategies import floats, integers, lists, none, one_of, text
 
 from gateway.dashboard.charts import drawn
 from gateway.dashboard.panel import Chart, Series
@@ -42,6 +43,15 @@ def test_every_kind_is_drawn_without_style_script_or_id(kind: Shape, values: lis
 def test_names_are_text_and_no_markup(name: str, values: list[float | None]) -> None:
     told = drawn(chart("lying", values, f"<b>{name}"), wide=False)
     assert told is None or "<b>" not in told
+
+
+@settings(max_examples=50)
+@given(floats(-1e15, 1e15), floats(-1e15, 1e15), lists(integers(-9, 9), min_size=2, max_size=5))
+def test_values_that_differ_in_their_last_bits_are_drawn_as_well(x: float, y: float, bits: list[int]) -> None:
+    close = [tuple(around + n * math.ulp(around) for n in bits) for around in (x, y)]
+    series = Series(name="a", color="spent", values=close[1])
+    labels = tuple(str(n) for n in bits)
+    drawn(Chart(kind="plane", labels=labels, unit="share", series=(series,), x=close[0]), wide=False)
 
 
 def test_nothing_is_no_picture() -> None:
