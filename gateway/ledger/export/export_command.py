@@ -63,7 +63,10 @@ def export(
     split: Annotated[list[str] | None, typer.Option(help="focus: a tag whose values get rows of their own.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Write the ledger to a file: amounts as integer nano-USD and as exact decimals, what is unknown as empty."""
+    """Write the ledger to a file: amounts as integer nano-USD and as exact decimals, what is unknown as empty.
+
+    Logs to train from, also as partitioned Parquet, are written by ``spillway transcripts export``.
+    """
     from gateway.config.check import load_settings
 
     span = Span(

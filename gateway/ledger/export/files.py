@@ -49,7 +49,10 @@ def content_of(grain: str) -> Content:
     found = next((content for name, content in CONTENTS.items() if name == grain), None)
     if found is None:
         raise InvalidRequest(
-            f"{grain!r} cannot be exported; {', '.join(CONTENTS)} can", param="grain", code="invalid_parameter"
+            f"{grain!r} cannot be exported; {', '.join(CONTENTS)} can "
+            "(what was asked and answered: spillway transcripts export)",
+            param="grain",
+            code="invalid_parameter",
         )
     return found
 
