@@ -22,7 +22,7 @@ settings.load_profile("spillway")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-STUCK_S = 300  # beyond the time that a test has
+_GRACE_S = 120.0  # beyond the time that a test has
 _STDERR = pytest.StashKey[int]()
 
 
@@ -60,7 +60,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 
 def _watched(item: pytest.Item) -> Generator[None, object, object]:
-    faulthandler.dump_traceback_later(STUCK_S, exit=True, file=item.config.stash[_STDERR])
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout")
+    faulthandler.dump_traceback_later(float(limit) + _GRACE_S, exit=True, file=item.config.stash[_STDERR])
     try:
         return (yield)
     finally:

@@ -130,7 +130,10 @@ async def serving(
         reread=lambda: load_settings(settings.path, env={}),
         load_scorer=load_scorer or (lambda _folder: NumberScorer()),
     )
-    server = uvicorn.Server(uvicorn.Config(gateway.app, lifespan="on", log_config=None, access_log=False, ws="none"))
+    config = uvicorn.Config(
+        gateway.app, lifespan="on", log_config=None, access_log=False, ws="none", timeout_keep_alive=75
+    )
+    server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     task = asyncio.create_task(server.serve(sockets=[listening]))

@@ -64,7 +64,15 @@ def application(*, seed: int = 0, pace: float = 1.0) -> Starlette:
 def serve(host: str, port: int, *, seed: int, pace: float) -> None:
     """Serve until told to stop."""
     app = application(seed=seed, pace=pace)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=75,  # on a busy machine seconds pass between two requests of one client
+    )
 
 
 def _said(model: SimulatedModel, asked: ChatRequest, seed: int, choice: int) -> Said:

@@ -15,7 +15,8 @@ from gateway.demo.server import application
 def simulators() -> Iterator[str]:
     """The base URL of simulated models that answer without delay."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application(seed=5, pace=0), log_level="warning", access_log=False))
+    config = uvicorn.Config(application(seed=5, pace=0), log_level="warning", access_log=False, timeout_keep_alive=75)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
