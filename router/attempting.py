@@ -4,11 +4,14 @@ For calls on the gateway's own behalf: they are not tried again, nobody is strea
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from router.backends.backend import Reply
-from router.errors import BackendError
+from router.errors import BackendBroken, BackendError
 from router.trial import AttemptLog, Trial
+
+_telemetry = logging.getLogger(__name__)
 
 
 async def attempted(log: AttemptLog, trial: Trial, call: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -26,6 +29,11 @@ async def attempted(log: AttemptLog, trial: Trial, call: Callable[[], Awaitable[
     except BackendError as error:
         trial.failed(error)
         raise
+    except Exception as error:  # one backend's bug is one failed call, not a lost request
+        _telemetry.exception("backend %s broke its promise", trial.opening.model)
+        broken = BackendBroken(trial.opening.model, f"unexpected {type(error).__name__}")
+        trial.failed(broken)
+        raise broken from error
     finally:
         log.close(trial.closed())
     return reply

@@ -385,7 +385,7 @@ class _Run:
         scored = [attempt for attempt in self.attempts if attempt.reply is not None and attempt.score is not None]
         if scored:
             return max(scored, key=lambda attempt: attempt.score or 0.0), "best_so_far"
-        if self.proposals:  # paid for, and nobody came to make one answer of them
+        if self.proposals and self.gate is None:  # paid for, and nobody made one answer of them; no verifier saw them
             agreed = most_agreed(self.query, [one.answer for one in self.proposals])
             return self.proposals[agreed].attempt, "best_so_far"
         return None, "failed"

@@ -38,7 +38,7 @@ class Entry:
 
     def skipped(self, category: str | None, p: float) -> tuple[str, ...]:
         """The models that a query is not put to.   category : None where it has none that could be relied on."""
-        return () if category is None or p < self.least else self.skips.get(category, ())
+        return self.skips.get(category, ()) if category is not None and p >= self.least else ()
 
     def place(self, models: Sequence[str], skipped: Sequence[str]) -> int:
         """Where these stages, which may be fewer than the strategy has, are entered."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from router.backends.backend import Call
 from router.backends.pool import Pool
 from router.consulting import Consulting
-from router.errors import BackendError, QuorumMissed
+from router.errors import BackendError, BackendTimeout, QuorumMissed
 from router.mixture import Mixture, Proposer
 from router.outcome import Attempt
 from router.trial import AttemptLog, Opening
@@ -57,6 +57,8 @@ class Proposing:
         is under way is hung up on and closed.
         """
         mixture, asked = self.mixture, self.mixture.asked(doubt)
+        if self.ends is not None and self.ends <= time.monotonic():
+            return [], BackendTimeout(mixture.name, "the request's time was up before its proposals")
         before = {attempt.model: attempt for attempt in reversed(paid) if says(attempt)}
         at_hand = {who.name: before[who.model] for who in asked if who.name in before}
         ends = time.monotonic() + mixture.deadline_s

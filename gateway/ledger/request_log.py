@@ -64,6 +64,7 @@ class RequestLog:
         self._record, self._body, self._bound, self._tariff = record, body, call_bound(body), tariff
         self._intake, self._alarms = intake, alarms
         self._open: dict[str, tuple[Reservation, Mapping[str, Any]]] = {}
+        self._opening: dict[str, Reservation] = {}  # several calls may be opened at once, and share one limit
         self._settled: list[tuple[Reservation, Settlement]] = []
 
     @property
@@ -114,7 +115,11 @@ class RequestLog:
             text_bytes=bound.text_bytes,
         )
         self._must_fit(reservation)
-        await self._intake.reserve(reservation)
+        self._opening[opening.attempt_id] = reservation
+        try:
+            await self._intake.reserve(reservation)
+        finally:
+            del self._opening[opening.attempt_id]
         self._open[opening.attempt_id] = reservation, self._body if opening.body is None else opening.body
 
     def close(self, attempt: Attempt) -> None:
@@ -177,7 +182,8 @@ class RequestLog:
         if reservation.reserved_nanousd is None:
             said = "The cost of a request is limited here, and nothing bounds what this call can cost; set max_tokens."
             raise MaxCostExceeded(said, param="max_tokens")
-        most = reservation.reserved_nanousd + sum(each.reserved_nanousd or 0 for each, _ in self._open.values())
+        others = (*self._opening.values(), *(each for each, _ in self._open.values()))
+        most = reservation.reserved_nanousd + sum(each.reserved_nanousd or 0 for each in others)
         for before, settlement in self._settled:
             amount = settlement.amount_nanousd
             most += (before.reserved_nanousd or 0) if amount is None else amount

@@ -52,6 +52,16 @@ async def test_an_answer_is_an_attempt_that_was_accepted() -> None:
     assert [(attempt.id, attempt.state, attempt.error) for attempt in log.closed] == [("att_1", "accepted", None)]
 
 
+async def test_a_bug_in_a_backend_is_an_attempt_that_failed() -> None:
+    async def raising() -> Reply:
+        raise KeyError("choices")
+
+    log = Log()
+    with pytest.raises(BackendBroken, match="unexpected KeyError"):
+        await attempted(log, trial(), raising)
+    assert [(attempt.state, type(attempt.error)) for attempt in log.closed] == [("failed", BackendBroken)]
+
+
 async def test_a_failure_is_an_attempt_that_failed() -> None:
     log = Log()
     with pytest.raises(BackendBroken):

@@ -82,3 +82,8 @@ def test_who_is_passed_by() -> None:
     assert LAW.place(("small", "middling", "large"), ("small",)) == 1
     assert LAW.place(("middling", "large"), ("small",)) == 0
     assert LAW.place(("small",), ("small",)) == 0  # the only stage left answers
+
+
+@pytest.mark.parametrize(("p", "skipped"), [(0.7, ("small",)), (0.699, ()), (float("nan"), ())])
+def test_a_category_that_is_not_surely_told_skips_nothing(p: float, skipped: tuple[str, ...]) -> None:
+    assert LAW.skipped("law", p) == skipped

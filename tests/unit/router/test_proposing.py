@@ -8,7 +8,7 @@ import pytest
 
 from router.backends.backend import Call
 from router.backends.pool import Pool
-from router.errors import BackendBroken, QuorumMissed
+from router.errors import BackendBroken, BackendTimeout, QuorumMissed
 from router.mixture import Mixture
 from router.outcome import Attempt
 from router.proposing import Proposal, Proposing
@@ -99,3 +99,19 @@ async def test_whoever_goes_away_leaves_no_call_open() -> None:
         await gathering
     assert log.states == [("slow", "cancelled")] * 2
     assert slow.released == len(slow.calls)
+
+
+async def test_a_bug_in_a_backend_is_a_proposal_that_failed() -> None:
+    log = Log()
+    found, error = await proposing([Model("odd", error=KeyError("choices"))], ["odd"], log).gather(CALL, 1.0)
+    assert (found, type(error)) == ([], QuorumMissed)
+    assert log.states == [("odd", "failed")]
+
+
+async def test_past_the_requests_deadline_nobody_is_asked() -> None:
+    small, log = Model("small"), Log()
+    late = proposing([small], ["small", "small"], log)
+    late.ends = time.monotonic()
+    found, error = await late.gather(CALL, 1.0)
+    assert (found, type(error)) == ([], BackendTimeout)
+    assert (small.calls, log.opened) == ([], [])

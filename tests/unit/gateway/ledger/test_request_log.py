@@ -1,12 +1,13 @@
 """One request's page: what it spent, what it is compared with, and that closing is harmless however often."""
 
+import asyncio
 import logging
 
 import pytest
 
 from gateway.ledger.alarms import Alarms
 from gateway.ledger.billing import Reservation, Settlement
-from gateway.ledger.entry import LedgerUnavailable, Spent
+from gateway.ledger.entry import LedgerUnavailable, MaxCostExceeded, Spent
 from gateway.ledger.request_log import RequestLog
 from gateway.ledger.tariff import Tariff
 from router.errors import BackendTimeout
@@ -154,3 +155,32 @@ async def test_a_cached_answer_is_compared_on_its_own_counts() -> None:
 async def test_without_a_reference_or_its_price_nothing_is_claimed(reference: str | None) -> None:
     closing = a_log(Kept(), reference=reference).closing(status="cached", cache_status="HIT", cached_usage=TOLD)
     assert (closing.reference_nanousd, closing.reference_source) == (None, None)
+
+
+class Slowly(Kept):
+    """An intake that takes its time, as a database does."""
+
+    async def reserve(self, reservation: Reservation) -> None:
+        await asyncio.sleep(0)
+        await super().reserve(reservation)
+
+
+async def test_calls_that_are_opened_at_once_share_one_limit() -> None:
+    kept = Slowly()
+    one = a_log(kept).bound_nanousd("small")
+    assert one is not None
+    log = RequestLog(a_record(), BODY, Tariff(prices=PRICES), kept, Alarms(), 2 * one)
+    opened = await asyncio.gather(*(log.open(an_opening(an_attempt())) for _ in range(3)), return_exceptions=True)
+    assert [type(each) for each in opened] == [type(None), type(None), MaxCostExceeded]
+    assert len(kept.reserved) == 2
+
+
+async def test_what_the_ledger_refused_takes_none_of_the_limit() -> None:
+    kept = Slowly()
+    log = RequestLog(a_record(), BODY, Tariff(prices=PRICES), kept, Alarms(), a_log(kept).bound_nanousd("small"))
+    kept.refuses = True
+    with pytest.raises(LedgerUnavailable):
+        await log.open(an_opening(an_attempt()))
+    kept.refuses = False
+    await log.open(an_opening(an_attempt()))
+    assert len(kept.reserved) == 1
