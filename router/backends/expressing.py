@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from router.backends.backend import Backend, Call, Chunk, Reply
+from router.errors import BackendRefused
 from router.hints import CLAUDES, HINTS, Hint, without_hints
 
 _OPENAIS_HOSTS = ("openai.com", "openai.azure.com")
@@ -35,7 +36,8 @@ class Expressing:
     output_limit : the model's documented one, sent where a request has none: a bound of the cost, and kept upstream.
     renames_limit : ``max_tokens`` is sent as ``max_completion_tokens``, which is all that some of OpenAI's models take.
     asks_logprobs : log-probabilities are asked for always. Where the request did not, they stand in the answer that is
-        scored, and not in what the client sees.
+        scored, and not in what the client sees. Where the upstream refuses them, as some do in what is otherwise a fine
+        request, it is asked without.
 
     salted : its upstream keeps prompts apart in its cache by a ``cache_salt``, and is told one. It may change.
     """
@@ -58,14 +60,31 @@ class Expressing:
         return self._backend.model
 
     async def complete(self, call: Call) -> Reply:
-        reply = await self._backend.complete(self._expressed(call))
-        return _unasked(reply) if self._adds_logprobs(call) else reply
+        if not self._adds_logprobs(call):
+            return await self._backend.complete(self._expressed(call))
+        try:
+            return _unasked(await self._backend.complete(self._expressed(call, logprobs=True)))
+        except BackendRefused as error:
+            if not _names_logprobs(error):
+                raise
+            return await self._backend.complete(self._expressed(call))
 
     async def stream(self, call: Call) -> AsyncGenerator[Chunk]:
-        adds = self._adds_logprobs(call)
+        if self._adds_logprobs(call):
+            began = False
+            try:
+                async with aclosing(self._backend.stream(self._expressed(call, logprobs=True))) as chunks:
+                    async for chunk in chunks:
+                        began = True
+                        yield _unasked_chunk(chunk)
+            except BackendRefused as error:
+                if began or not _names_logprobs(error):
+                    raise
+            else:
+                return
         async with aclosing(self._backend.stream(self._expressed(call))) as chunks:
             async for chunk in chunks:
-                yield _unasked_chunk(chunk) if adds else chunk
+                yield chunk
 
     async def aclose(self) -> None:
         await self._backend.aclose()
@@ -73,10 +92,12 @@ class Expressing:
     def _adds_logprobs(self, call: Call) -> bool:
         return self._asks_logprobs and not call.body.get("logprobs")
 
-    def _expressed(self, call: Call) -> Call:
+    def _expressed(self, call: Call, *, logprobs: bool = False) -> Call:
         body, _ = without_hints(call.body, self._hints)
-        if self._adds_logprobs(call):
+        if logprobs:
             body = {**body, "logprobs": True}
+        if body.get("top_logprobs") == 0:  # which is what leaving it out means, but llama.cpp then tells nothing at all
+            body = {name: value for name, value in body.items() if name != "top_logprobs"}
         said = any(body.get(name) is not None for name in ("max_tokens", "max_completion_tokens"))
         if self._output_limit is not None and not said:
             body = {**body, "max_tokens": self._output_limit}
@@ -86,6 +107,10 @@ class Expressing:
             told = f"{call.cache_salt or call.request_id}\n{body.get('cache_salt', '')}"
             body = {**body, "cache_salt": sha256(told.encode("utf-8", "replace")).hexdigest()}
         return call if body is call.body else replace(call, body=body)
+
+
+def _names_logprobs(error: BackendRefused) -> bool:
+    return "logprobs" in error.message
 
 
 def is_openais(base_url: str | None) -> bool:

@@ -27,6 +27,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
         "llamacpp:tokens_predicted_total",
     ),
 }
+_BESIDE: Mapping[str, str] = {"prompt_tokens": "llamacpp:prompt_tokens_cached_total"}  # what it leaves out of the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,8 @@ def _found(metrics: str, model: str | None) -> Mapping[str, list[float]]:
             continue
         mine = [value for name, value in samples if name == model]
         found[fact] = mine or [value for _, value in samples]
+        if fact in _BESIDE:
+            found[fact] = found[fact] + [value for _, value in told.get(_BESIDE[fact], ())]
     return found
 
 

@@ -100,8 +100,10 @@ def _shaped(reply: Reply, _: Sequence[Chunk]) -> Iterator[Finding]:
     try:
         jsonschema.validate(orjson.loads(reply.answer.text), _SCHEMA)
     except (orjson.JSONDecodeError, jsonschema.ValidationError):
-        if choice.get("finish_reason") == "length" and reply.answer.text.lstrip().startswith("{"):
-            yield Finding(ability="json_schema", verdict="unknown", detail="the answer was cut off within its JSON")
+        if choice.get("finish_reason") == "length" and reply.answer.text.lstrip()[:1] in ("{", ""):
+            yield Finding(
+                ability="json_schema", verdict="unknown", detail="the answer was cut off before its JSON ended"
+            )
         else:
             yield Finding(ability="json_schema", verdict="no", detail="the answer does not fit the schema")
     else:
@@ -119,8 +121,9 @@ def _called(reply: Reply, _: Sequence[Chunk]) -> Iterator[Finding]:
         except (orjson.JSONDecodeError, TypeError, jsonschema.ValidationError):
             yield Finding(ability="tools", verdict="no", detail="the call's arguments do not fit the tool")
             return
-    if _choices(reply)[0].get("finish_reason") == "length" and _TOOL["name"] in reply.answer.text:
-        yield Finding(ability="tools", verdict="unknown", detail="the answer was cut off within its call")
+    text = reply.answer.text
+    if _choices(reply)[0].get("finish_reason") == "length" and (_TOOL["name"] in text or not text.strip()):
+        yield Finding(ability="tools", verdict="unknown", detail="the answer was cut off before its call ended")
     else:
         yield Finding(ability="tools", verdict="no", detail="a call was required, and none came")
 

@@ -10,6 +10,7 @@ Needs torch, transformers.
 import argparse
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -22,23 +23,24 @@ from tests.tiny_moe.train import PAD, configuration, fresh
 CONTEXT = 256
 _SPECIAL = ("<pad>", "<answer>", "<end>")
 _FURTHER = "".join(sorted(set(string.printable[:95]) - set(ALPHABET) - set(string.ascii_uppercase)))
-_TEMPLATE = "{{ messages[-1]['content'] }}<answer>"  # a model this small has no conversations
+TOKENS = (*_SPECIAL, *ALPHABET, *_FURTHER)
+TEMPLATE = "{{ messages[-1]['content'] }}<answer>"  # a model this small has no conversations
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """A character a token."""
-    known = {token: n for n, token in enumerate([*_SPECIAL, *ALPHABET, *_FURTHER])}
+    known = {token: n for n, token in enumerate(TOKENS)}
     made = Tokenizer(WordLevel(known, unk_token=_SPECIAL[PAD]))
     kept = "".join(f"\\x{ord(character):02x}" for character in ALPHABET + _FURTHER)
     made.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(Regex(f"[^{kept}]"), "")])
     made.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     made.decoder = decoders.Fuse()
     special = dict(zip(("pad_token", "bos_token", "eos_token"), _SPECIAL, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=_TEMPLATE, **special)
+    return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=TEMPLATE, **special)
 
 
-def write(weights: Path, out: Path) -> None:
-    """The whole folder."""
+def extended(weights: Path) -> Any:
+    """The model as trained, with the further characters in its alphabet."""
     model = fresh(configuration())
     model.load_state_dict(torch.load(weights / "weights.pt", weights_only=True))
     learned = model.get_input_embeddings().weight.detach().clone()
@@ -47,7 +49,12 @@ def write(weights: Path, out: Path) -> None:
     with torch.no_grad():
         model.get_input_embeddings().weight.copy_(torch.cat([learned, further]))
     model.config.max_position_embeddings, model.config.head_dim = CONTEXT, 32
-    model.save_pretrained(out)
+    return model
+
+
+def write(weights: Path, out: Path) -> None:
+    """The whole folder."""
+    extended(weights).save_pretrained(out)
     tokenizer().save_pretrained(out)
 
 

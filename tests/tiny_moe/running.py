@@ -89,9 +89,7 @@ def vllm(python: str, folder: Path, *, places: int = 8) -> Iterator[str]:
     places : requests that it works at together. It may write no space between what JSON needs: a model this small
     would write nothing else.
     """
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
+    port = _free_port()
     offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     log = folder / "vllm.log"
     with log.open("w") as told:
@@ -105,6 +103,48 @@ def vllm(python: str, folder: Path, *, places: int = 8) -> Iterator[str]:
             ],
             env=os.environ | offline, stdout=told, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
+    with _until_done(serving, port, log) as url:
+        yield url
+
+
+def llama_server() -> str:
+    """llama.cpp's server; where none is named, the test is skipped, and says so."""
+    program = os.environ.get("SPILLWAY_LLAMA_SERVER")
+    if program is None:
+        pytest.skip(
+            "NOT MEASURED: SPILLWAY_LLAMA_SERVER names no llama-server. Build llama.cpp's (`cmake --build . --target "
+            "llama-server`), and `pip install gguf` beside torch in the environment of SPILLWAY_TORCH_PYTHON."
+        )
+    return program
+
+
+@contextmanager
+def llama_cpp(program: str, model: Path, *, places: int = 8) -> Iterator[str]:
+    """llama.cpp itself on the processor, serving this GGUF file; yields its base URL.
+
+    places : requests that it works at together, each with a context of its own as long as the model's.
+    """
+    port, log = _free_port(), model.with_suffix(".log")
+    with log.open("w") as told:
+        serving = subprocess.Popen(
+            [
+                program, "--model", str(model), "--alias", "tiny-moe", "--host", "127.0.0.1", "--port", str(port),
+                "--parallel", str(places), "--ctx-size", str(256 * places), "--threads", "2", "--metrics",
+            ],
+            stdout=told, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    with _until_done(serving, port, log) as url:
+        yield url
+
+
+def _free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@contextmanager
+def _until_done(serving: "subprocess.Popen[bytes]", port: int, log: Path) -> Iterator[str]:
     try:
         for _ in range(300):
             assert serving.poll() is None, log.read_text()[-3000:]
@@ -115,7 +155,8 @@ def vllm(python: str, folder: Path, *, places: int = 8) -> Iterator[str]:
             raise AssertionError(log.read_text()[-3000:])
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        os.killpg(serving.pid, signal.SIGTERM)
+        if serving.poll() is None:
+            os.killpg(serving.pid, signal.SIGTERM)
         serving.wait(timeout=60)
 
 

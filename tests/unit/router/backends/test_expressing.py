@@ -8,9 +8,10 @@ from router.backends.backend import Call
 from router.backends.expressing import Expressing
 from router.backends.http import Limits
 from router.backends.openai_compatible import OpenAICompatible
+from router.errors import BackendRefused
 from router.hints import HINTS
 from tests.unit.router.cascades import Model
-from tests.upstream import BadUpstream, answer
+from tests.upstream import BadUpstream, answer, status
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,33 @@ async def test_log_probabilities_that_only_the_scorer_wants_are_asked_for_and_no
     bodies = [*(reply.body for reply in replies if reply), *(chunk.body for chunk in chunks if chunk.body)]
     shown = [choice["logprobs"] for body in bodies for choice in body["choices"] if choice.get("logprobs")]
     assert bool(shown) == wanted
+
+
+async def test_who_refuses_log_probabilities_that_only_the_scorer_wants_is_asked_without() -> None:
+    """As llama.cpp does for tools in a stream."""
+    refusal = status(400, "logprobs is not supported with tools + stream")
+    async with BadUpstream() as upstream:
+        upstream.will(refusal, answer("yes"), refusal, answer("yes"), status(400, "no such tool"), refusal)
+        server = OpenAICompatible("m", base_url=upstream.base_url, limits=Limits(total_s=5, connect_s=5))
+        backend = Expressing(server, HINTS, asks_logprobs=True)
+        call = Call(request_id="r", body={"messages": []})
+        whole = await backend.complete(call)
+        chunks = [chunk async for chunk in backend.stream(call)]
+        with pytest.raises(BackendRefused, match="no such tool"):
+            await backend.complete(call)
+        with pytest.raises(BackendRefused, match="logprobs"):
+            await backend.complete(Call(request_id="r", body={"messages": [], "logprobs": True}))
+        await backend.aclose()
+    assert [reply and reply.answer.text for reply in (whole, chunks[-1].reply)] == ["yes", "yes"]
+    assert ["logprobs" in asked.body for asked in upstream.asked] == [True, False, True, False, True, True]
+
+
+@pytest.mark.parametrize(("told", "sent"), [({"top_logprobs": 0}, {}), ({"top_logprobs": 2}, {"top_logprobs": 2})])
+async def test_no_alternatives_are_asked_for_by_not_naming_them(told: dict[str, int], sent: dict[str, int]) -> None:
+    """Since llama.cpp tells no log-probabilities at all to who asks for none of the alternatives."""
+    model = Model("m")
+    await Expressing(model, HINTS).complete(Call(request_id="r", body={"logprobs": True, **told}))
+    assert model.calls[0].body == {"logprobs": True, **sent}
 
 
 async def test_an_engine_that_keeps_prompts_apart_is_told_by_what() -> None:

@@ -47,6 +47,13 @@ llamacpp:requests_processing 1
 llamacpp:requests_deferred 3
 # TYPE llamacpp:tokens_predicted_total counter
 llamacpp:tokens_predicted_total 12
+# HELP llamacpp:prompt_tokens_total Number of prompt tokens processed, excluding cached tokens
+# TYPE llamacpp:prompt_tokens_total counter
+llamacpp:prompt_tokens_total 30
+# TYPE llamacpp:n_tokens_max counter
+llamacpp:n_tokens_max 20
+# TYPE llamacpp:predicted_tokens_seconds gauge
+llamacpp:predicted_tokens_seconds 468.06
 """
 
 
@@ -65,6 +72,13 @@ def test_each_engine_is_understood(
     load = load_of(text, "m")
     assert load is not None
     assert (load.running, load.waiting, load.kv_use, load.generated_tokens) == (running, waiting, kv_use, generated)
+
+
+def test_prompts_that_an_engine_still_knew_count_too() -> None:
+    """llama.cpp counts them apart, and its older versions do not count them."""
+    told = LLAMA_CPP + "llamacpp:prompt_tokens_cached_total 5\n"
+    loads = [load_of(text) for text in (LLAMA_CPP, told)]
+    assert [load and load.prompt_tokens for load in loads] == [30, 35]
 
 
 def test_of_several_models_the_one_that_is_asked_for() -> None:

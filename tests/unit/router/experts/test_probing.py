@@ -6,6 +6,7 @@ import pytest
 
 from router.backends.http import Limits
 from router.backends.openai_compatible import OpenAICompatible
+from router.backends.reading import read_reply
 from router.errors import ProbeFailed
 from router.experts.findings import Looks, Probed
 from router.experts.looking import Looker
@@ -94,6 +95,16 @@ async def test_a_failure_is_no_proof_but_for_a_stream_that_breaks() -> None:
         assert all(finding.verdict != "yes" for finding in found.findings)
         upstream.will(*[expert()] * 5, up.die("mid_stream"))
         assert (await probed(upstream, log)).lacks == {"stream", "stream_usage"}
+
+
+@pytest.mark.parametrize("ability", ["json_schema", "tools"])
+def test_an_answer_that_was_cut_off_before_anything_showed_is_no_proof(ability: str) -> None:
+    """Engines show what a model thinks first apart from its answer, and that can be all that it had room for."""
+    (question,) = (each for each in QUESTIONS if ability in each.abilities)
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "length"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 64}
+    reply = read_reply("m", {"choices": [choice], "usage": usage}, latency_s=0.1)
+    assert [finding.verdict for finding in question.judge(reply, ())] == ["unknown"]
 
 
 @pytest.mark.parametrize("behaviour", [up.status(401), up.status(404), up.status(503)])
