@@ -139,6 +139,8 @@ class Agreement:
         self.replicas = tuple(sorted((one for one in words if one is not None), key=lambda one: one.name))
         if notices.call == self._heard or before != self._heard:  # it has been heard, or came from here meanwhile
             return
+        if before is not None and not notices.call:  # it stood there for its time, or Redis lost it: nobody called
+            return
         self._heard = notices.call
         if before is not None:
             await self._reload()

@@ -1,6 +1,7 @@
 """Where replicas tell each other what they serve: one hash in Redis, and a call to all of them beside it.
 
-Knows Redis, and whose word is fresh by Redis' own clock. What is said there is text, to be doubted by who reads it.
+Knows Redis, and whose word is fresh by Redis' own clock, which may step back where another Redis takes over. What is
+said there is text, to be doubted by who reads it.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ local answer = {redis.call('GETRANGE', KEYS[2], 0, 63)}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local at, word = string.match(all[i + 1], '^(%d+) (.*)$')
-  if at and tonumber(at) + tonumber(ARGV[3]) >= now and #word <= tonumber(ARGV[4]) then
+  if at and math.abs(tonumber(at) - now) <= tonumber(ARGV[3]) and #word <= tonumber(ARGV[4]) then
     answer[#answer + 1] = all[i]
     answer[#answer + 1] = word
   else

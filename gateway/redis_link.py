@@ -14,13 +14,27 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from gateway.errors import GatewayError
 
 _log = logging.getLogger("spillway.redis")
 _MOST_CONNECTIONS = 1024
 Answer = TypeVar("Answer")
+
+
+def redis_at(url: str, *, timeout_s: float, max_connections: int) -> Redis:
+    """A client. Whom a connection leads to may be a replica by now: then it is made anew, to who is the primary."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        max_connections=max_connections,
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[ReadOnlyError],
+    )
 
 
 class RedisAway(GatewayError):
@@ -39,9 +53,7 @@ class RedisLink:
         retry_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._redis = Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=_MOST_CONNECTIONS
-        )
+        self._redis = redis_at(url, timeout_s=timeout_s, max_connections=_MOST_CONNECTIONS)
         self._timeout_s, self._prefix, self._retry_s, self._clock = timeout_s, prefix, retry_s, clock
         self._away_until: float | None = None
         self.unanswered = 0  # for metrics: questions that went without an answer, those not even put included

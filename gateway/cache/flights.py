@@ -128,6 +128,7 @@ class Flights:
             return False
         others, pause_s = False, _LOOK_EVERY_S[0]
         while True:
+            lead.leased = True  # as it may be, should the answer not be waited for
             state = await self._leases.take(key, lead.token)
             lead.leased = state == "mine"
             if state != "theirs" or self._clock() + pause_s >= ends:

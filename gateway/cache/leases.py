@@ -48,16 +48,18 @@ class RedisLeases:
         """As the port says."""
         name = self._name(key)
 
-        async def ask(redis: Redis) -> bytes:
+        async def ask(redis: Redis) -> object:
             pipeline = redis.pipeline(transaction=False)
             pipeline.set(name, token, nx=True, px=self._lease_ms)
             pipeline.getrange(name, 0, _LONGEST)
             _, stands = await pipeline.execute()
-            return bytes(stands)
+            return stands
 
         try:
             stands = await self._link.ask(ask)
         except RedisAway:
+            return "away"
+        if not isinstance(stands, bytes):
             return "away"
         if stands != token.encode():
             return "over" if stands == _OVER else "theirs"
@@ -92,7 +94,7 @@ class RedisLeases:
             pipeline = redis.pipeline(transaction=False)
             for script, name, *told in calls:
                 pipeline.eval(script, 1, name, *told)
-            await pipeline.execute(raise_on_error=False)
+            await pipeline.execute()
 
         with contextlib.suppress(RedisAway):  # it ends by itself
             await self._link.ask(ask)

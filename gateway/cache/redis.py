@@ -53,7 +53,7 @@ class RedisCache:
         """An entry, and for how many seconds it stays."""
         name = self._name(key)
 
-        async def ask(redis: Redis) -> tuple[bytes, int]:
+        async def ask(redis: Redis) -> tuple[object, object]:
             pipeline = redis.pipeline(transaction=False)
             pipeline.getrange(name, 0, self._most)  # one byte more than may be there: of what is larger no more is read
             pipeline.pttl(name)
@@ -63,7 +63,7 @@ class RedisCache:
         found = None
         try:
             data, left_ms = await self._link.ask(ask)
-            if data and left_ms > 0:
+            if isinstance(data, bytes) and isinstance(left_ms, int) and data and left_ms > 0:
                 found = self._opened(key, data), left_ms / 1000
         except RedisAway:
             pass

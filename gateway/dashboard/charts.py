@@ -20,7 +20,7 @@ _MOST_LABELS: dict[Size, int] = {"wide": 9, "narrow": 4}
 _MOST_DOTS = 62
 _MOST_POINTS = 30
 _DIGITS = 9
-_LEAST = 1e-12  # of anything that is drawn
+_LEAST, _MOST = 1e-12, 1e24  # of anything that is drawn
 _LYING_ROW = 30
 _LONGEST_LABEL = 24
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -67,8 +67,9 @@ def _made(chart: Chart, size: Size) -> Any:
     width, height = _SIZES[size]
     if chart.kind == "lying":
         height = 64 + _LYING_ROW * len(chart.labels)
-    values = [v for s in chart.series for v in (*s.values, *s.low, *s.high) if v is not None]
-    decimals = numbers.decimals_for([int(max(values, key=abs))]) if chart.unit == "money" else None
+    told = [_apart(v) for s in chart.series for v in (*s.values, *s.low, *s.high)]
+    values = [v for v in told if v is not None]
+    decimals = numbers.decimals_for([int(max(values, key=abs, default=0))]) if chart.unit == "money" else None
     made = _MADE_BY[chart.kind](
         width=width,
         height=height,
@@ -121,14 +122,19 @@ def _dots(chart: Chart, series: Series) -> dict[str, Any]:
 
 
 def _values(chart: Chart, values: Sequence[float | None]) -> list[Any]:
-    told = [None if value is None else _apart(value) for value in values]
+    told = [_apart(value) for value in values]
     if chart.kind == "plane":
-        return [(_apart(x), y) for x, y in zip(chart.x, told, strict=True) if y is not None]
+        return [(x, y) for x, y in zip(map(_apart, chart.x), told, strict=True) if x is not None and y is not None]
     return told[::-1] if chart.kind == "lying" else told
 
 
-def _apart(value: float) -> float:
-    """Values are equal or visibly not: between two that differ in their last bits, pygal looks for ticks for ever."""
+def _apart(value: float | None) -> float | None:
+    """Values are equal or visibly not: between two that differ in their last bits, pygal looks for ticks for ever.
+
+    What has no place on any scale is not drawn.
+    """
+    if value is None or not abs(value) <= _MOST:
+        return None
     return 0.0 if abs(value) < _LEAST else float(f"{value:.{_DIGITS}g}")
 
 

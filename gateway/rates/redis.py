@@ -9,10 +9,10 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.rates.rates import Level, Meter, RatesUnavailable, Verdict, tightest
+from gateway.redis_link import redis_at
 from gateway.tenancy.scope import RateLimit
 
 _METERS: tuple[Meter, ...] = ("requests", "tokens", "concurrent")
@@ -83,9 +83,7 @@ class RedisRates:
     """
 
     def __init__(self, url: str, *, timeout_s: float = 0.25, prefix: str = "spillway") -> None:
-        self._redis = Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=256
-        )
+        self._redis = redis_at(url, timeout_s=timeout_s, max_connections=256)
         self._timeout_s, self._prefix = timeout_s, prefix
         self._take = self._redis.register_script(_TAKE)
         self._ended: list[tuple[Sequence[RateLimit], int, str]] = []

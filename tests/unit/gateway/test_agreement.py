@@ -116,6 +116,16 @@ async def test_a_call_older_than_the_start_has_only_files_read_that_changed_sinc
     assert files.reloads == 1
 
 
+async def test_a_call_that_is_gone_is_none() -> None:
+    """It stands there for a day; a Redis that was started anew knows of none."""
+    board, files = Board(), Files()
+    agreement = over(files, board)
+    await agreement.tell()
+    for board.called in ("a call", "", "", "a call", "another"):
+        await agreement.tell()
+    assert files.reloads == 2
+
+
 async def test_replicas_agree_by_what_they_serve_and_try() -> None:
     board = Board()
     one, two, three = (

@@ -32,6 +32,14 @@ async def test_a_word_that_was_not_renewed_is_taken_down(link: RedisLink) -> Non
         assert await redis.hkeys(link.name("replicas")) == [b"a"]
 
 
+async def test_a_word_from_the_clock_of_another_redis_is_taken_down(link: RedisLink) -> None:
+    """As after a failover, where the clock that it was told by was ahead."""
+    async with Redis.from_url(REDIS) as redis:
+        now, _ = await redis.time()
+        await redis.hset(link.name("replicas"), "dead", f"{now + 3600} words")
+    assert (await Noticeboard(link).tell("a", "w")).words == {"a": "w"}
+
+
 @pytest.mark.parametrize("value", [b"", b"no time", b"-1 x", b"99999999999 " + b"x" * 10_000])
 async def test_odd_words_are_taken_down(link: RedisLink, value: bytes) -> None:
     async with Redis.from_url(REDIS) as redis:

@@ -54,5 +54,11 @@ def test_values_that_differ_in_their_last_bits_are_drawn_as_well(x: float, y: fl
     drawn(Chart(kind="plane", labels=labels, unit="share", series=(series,), x=close[0]), wide=False)
 
 
+@pytest.mark.parametrize("kind", get_args(Shape))
+@pytest.mark.parametrize("values", [[math.nan], [math.inf, 1.0], [-math.inf, math.nan], [1e300, 2.0], [10**400]])
+def test_what_has_no_place_on_a_scale_is_left_out(kind: Shape, values: list[float | None]) -> None:
+    assert drawn(chart(kind, values), wide=False)
+
+
 def test_nothing_is_no_picture() -> None:
     assert drawn(chart("lines", [None]), wide=True) is None
