@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from router.errors import RouterError, StrategyError
-from router.offline.cli import RayOption, optimize_folder, replay_folder, the_folder
+from router.offline.cli import PRICES_UNUSED, RayOption, optimize_folder, replay_folder, the_folder
 from scorer.errors import ScorerError
 from scorer.manyvalues import ManyValues
 
@@ -129,7 +129,7 @@ def optimize(
         wanted = _kind(kind, entry=entry, release=release_loss is not None)
         folder = the_folder(data)
         if folder is not None:
-            _no_release(release_loss, entry=entry)
+            _only_of_folders(release_loss, prices, entry=entry)
             optimize_folder(folder, scorer, rule, out, kind=kind, split=split, ray=ray, as_json=as_json)
             return
         _no_cluster(ray)
@@ -142,7 +142,7 @@ def optimize(
             choice = replace(choice, strategy=_releasing(choice.strategy, table, queries, judge, release_loss))
         entered = choose_entry(table, choice.strategy, rule, choice.candidates) if entry else None
         if entered is not None:
-            choice = replace(choice, strategy=entered.strategy, held_out=entered.with_entry or choice.held_out)
+            choice = replace(choice, strategy=entered.strategy, held_out=entered.held_out or choice.held_out)
         choice.strategy.dump(out)
         if as_json:
             typer.echo(json.dumps(choice.to_document(), indent=2))
@@ -272,11 +272,13 @@ def _table(queries: "Sequence[LoggedQuery]", judge: "LogScorer", prices: "PriceB
     return table
 
 
-def _no_release(loss: float | None, *, entry: bool) -> None:
+def _only_of_folders(loss: float | None, prices: Path | None, *, entry: bool) -> None:
     if loss is not None:
         raise StrategyError("--release-loss: beginnings of answers are judged on logs, not on folders; give files")
     if entry:
         raise StrategyError("--entry: categories are told on logs, not on folders; give files")
+    if prices is not None:
+        typer.echo(PRICES_UNUSED, err=True)
 
 
 def _no_cluster(ray: str | None) -> None:

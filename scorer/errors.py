@@ -1,5 +1,7 @@
 """Every way in which scoring can fail, in one tree."""
 
+from typing import Self
+
 
 class ScorerError(Exception):
     """A score cannot be given. Callers go to the safe model; they never invent a number."""
@@ -11,6 +13,10 @@ class BadLogLine(ScorerError):
     def __init__(self, path: str, line: int, reason: str) -> None:
         super().__init__(f"{path}, line {line}: {reason}")
         self.path, self.line, self.reason = path, line, reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int, str]]:
+        """It may come from another process."""
+        return type(self), (self.path, self.line, self.reason)
 
 
 class LogUnreadable(ScorerError):
@@ -43,6 +49,10 @@ class FolderUnreadable(ScorerError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """It may come from another process."""
+        return type(self), (self.path, self.reason)
 
 
 class MissingExtra(ScorerError):

@@ -31,6 +31,9 @@ RayOption = Annotated[
 ]
 
 
+PRICES_UNUSED = "warning: --prices is not used: the folder has costs, as of when it was written"
+
+
 @shards.command("write", cls=ManyValues)
 def write(
     data: Annotated[
@@ -148,16 +151,19 @@ def replay_folder(
     from router.offline.show import show_folder_replay, told
     from router.strategy import Strategy
     from scorer.partitioned.layout import Manifest
+    from scorer.scoring import Scorer
 
     manifest, wanted = Manifest.load(data), Strategy.load(strategy)
+    if wanted.needs_scorer:
+        wanted.check_scorer(Scorer.load(scorer).version)
     question: Question
     try:
         question = Played.of(wanted, manifest)
         if prices is not None:
-            typer.echo("warning: --prices is not used: the folder has costs, as of when it was written", err=True)
+            typer.echo(PRICES_UNUSED, err=True)
     except ScoresMissing as missing:
         typer.echo(f"warning: {missing}: every answer is read and judged anew, which is slow", err=True)
-        question = Followed(strategy=wanted, scorer=scorer.absolute(), prices=book(prices, wanted.models))
+        question = Followed(strategy=wanted, scorer=scorer.absolute(), prices=book(prices, manifest.models))
     with runner_at(ray) as runner, told("replaying", quiet=as_json) as progress:
         sums = asked_of(data, manifest, question, runner, split=split, progress=progress)
     parts = manifest.of_split(split)

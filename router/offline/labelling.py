@@ -11,7 +11,7 @@ from router.offline.running import Runner
 from router.offline.wide import Reading, connected, literal, source_of
 from router.optimize.search import Progress
 from scorer.logline import SOURCES
-from scorer.partitioned.layout import LABELS, NANO, Manifest, Part
+from scorer.partitioned.layout import LABELS, NANO, Manifest, Part, engine, working_on
 from scorer.partitioned.writing import made_whole, part_of
 
 _READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_json", ".gz": "read_json"}
@@ -71,7 +71,7 @@ def label_file(task: Labelling) -> Labelled:
     strongest = ", ".join([*new.values(), LABELS["unnamed"]])
     told = ", ".join(f"{value} AS {column}" for column, value in new.items())
     quality = f"round(coalesce({strongest}) * {NANO})::BIGINT AS quality_nano"
-    with connected(task.reading) as database:
+    with working_on(task.source), connected(task.reading) as database:
         database.execute(
             f"CREATE TABLE given AS SELECT query_id, model, {given}, count(*) AS n FROM {_table(task.labels)} "
             "GROUP BY query_id, model"
@@ -99,8 +99,7 @@ def _table(labels: Path) -> str:
 
 def _checked(labels: Path) -> int:
     """How many there are. Raises StrategyError."""
-    from duckdb import Error  # noqa: PLC0415 - an extra, which ``connected`` has found
-
+    duckdb = engine()
     known = ", ".join(map(literal, SOURCES))
     with connected(Reading()) as database:
         try:
@@ -109,7 +108,7 @@ def _checked(labels: Path) -> int:
                 "(WHERE quality IS NULL OR NOT quality BETWEEN 0 AND 1), "
                 f"count(*) - count(DISTINCT (query_id, model, source)) FROM {_table(labels)}"
             ).fetchall()[0]
-        except Error as error:
+        except duckdb.Error as error:
             said = f"{labels}: must have query_id, model, source and quality: {str(error).splitlines()[0]}"
             raise StrategyError(said) from None
     if unknown:

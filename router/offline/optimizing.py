@@ -18,7 +18,7 @@ from router.optimize.search import Estimates, Progress, SearchSpace, Sweeps, cha
 from router.optimize.selection import HeldOut, Rule, cross_validate, select
 from router.optimize.simulate import axes
 from router.strategy import Evidence, Stage, Strategy
-from scorer.partitioned.layout import FOLDS, Manifest, engine
+from scorer.partitioned.layout import FOLDS, Manifest, engine, working_on
 
 _USD_PER_1K = 1_000_000  # nano-USD per query in a US dollar per thousand queries
 MOST_SEEN = 200_000
@@ -135,7 +135,7 @@ def _seen(folder: Path, manifest: Manifest, split: str | None) -> tuple[str, fro
     if sum(part.queries for part in parts) > MOST_SEEN:
         return hashlib.sha256("\n".join(sorted(part.sha256 for part in parts)).encode()).hexdigest(), None
     files = [str(folder / part.path) for part in parts]
-    with engine().connect(":memory:") as database:
+    with working_on(folder), engine().connect(":memory:") as database:
         found = database.execute(
             "SELECT DISTINCT hash FROM read_parquet($1, hive_partitioning = false)", [files]
         ).fetchall()

@@ -19,7 +19,7 @@ from router.optimize.search import Progress
 from router.optimize.table import LogScorer
 from router.strategy import Strategy
 from scorer.dataset import LoggedQuery
-from scorer.partitioned.layout import Manifest, Part, engine, score_column
+from scorer.partitioned.layout import Manifest, Part, score_column, working_on
 from scorer.partitioned.reading import batches, queries_of
 from scorer.partitioned.writing import made_whole, part_of
 
@@ -95,7 +95,13 @@ def score_folder(
 
 def score_file(task: Scoring) -> Part:
     """Read, score and write one file, whole or not at all; done twice, it is the same file."""
-    engine()
+    with working_on(task.source):
+        _write_scored(task)
+    part = task.part
+    return part_of(task.folder, part.split, part.shard, part.rows, part.queries)
+
+
+def _write_scored(task: Scoring) -> None:
     import pyarrow as pa  # noqa: PLC0415 - an extra
     from pyarrow import parquet as pq  # noqa: PLC0415
 
@@ -116,7 +122,6 @@ def score_file(task: Scoring) -> Part:
     if writer is not None:
         writer.close()
     beside.replace(path)
-    return part_of(task.folder, part.split, part.shard, part.rows, part.queries)
 
 
 def _scores(task: Scoring, table: Any) -> list[NDArray[np.float64]]:

@@ -13,7 +13,7 @@ from router.offline.running import Runner
 from router.offline.sums import Sums
 from router.offline.wide import Reading
 from router.optimize.search import Progress
-from scorer.partitioned.layout import Manifest
+from scorer.partitioned.layout import Manifest, working_on
 
 
 class Question(Protocol):
@@ -34,8 +34,9 @@ class Shard:
 
 
 def sums_of(shard: Shard) -> Sums:
-    """Answer it."""
-    return shard.question.sums(shard.path, shard.reading)
+    """Answer it. Raises FolderUnreadable."""
+    with working_on(shard.path):
+        return shard.question.sums(shard.path, shard.reading)
 
 
 def asked_of(

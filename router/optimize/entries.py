@@ -41,6 +41,11 @@ class EntryChoice:
     moved: float
     note: str
 
+    @property
+    def held_out(self) -> HeldOut | None:
+        """What the strategy is worth by its entry; None where it has none."""
+        return None if self.strategy.entry is None else self.with_entry
+
 
 def choose_entry(table: ScoreTable, strategy: Strategy, rule: Rule, candidates: Candidates) -> EntryChoice:
     """The strategy with the entry that its table speaks for. Raises StrategyError where the scorer tells no categories.

@@ -8,7 +8,8 @@ itself. The manifest is written last: a folder without one, or whose files are n
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -124,10 +125,10 @@ class Manifest:
             raise FolderUnreadable(str(folder), f"{MANIFEST} cannot be read: {error}") from error
         try:
             manifest = cls._of(content)
+            manifest.check_sizes(folder, content)
         except (KeyError, TypeError, ValueError) as error:
             said = f"{MANIFEST} is not what version {FORMAT} writes ({error!r}); write the folder again"
             raise FolderUnreadable(str(folder), said) from error
-        manifest.check_sizes(folder, content)
         return manifest
 
     @classmethod
@@ -196,3 +197,16 @@ def engine() -> ModuleType:
     except ImportError:
         raise MissingExtra("Parquet needs the packages pyarrow and duckdb: pip install 'spillway[parquet]'") from None
     return duckdb
+
+
+@contextmanager
+def working_on(path: Path) -> Iterator[None]:
+    """While a file is read: what its readers make of damage is said in words. Raises FolderUnreadable, MissingExtra."""
+    duckdb = engine()
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError, json.JSONDecodeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FolderUnreadable(str(path), f"{said}; `spillway shards check` tells whether it was changed") from error

@@ -11,7 +11,7 @@ import orjson
 
 from scorer.errors import FolderUnreadable
 from scorer.logline import LoggedQuery, parse_line
-from scorer.partitioned.layout import LABELS, Manifest, engine
+from scorer.partitioned.layout import LABELS, Manifest, engine, working_on
 
 BATCH = 2_000
 _READ = ("query", "model", "asked", "answered", *LABELS.values())
@@ -38,16 +38,17 @@ def queries_of(
     from pyarrow import parquet as pq  # noqa: PLC0415 - an extra
 
     held: list[dict[str, Any]] = []
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=20_000, columns=list(_READ)):
-        for row in batch.to_pylist():
-            if wanted is not None and row["query"] not in wanted:
-                continue
-            if held and row["query"] != held[0]["query"]:
-                yield from _query(held, split, path)
-                held = []
-            held.append(row)
-    if held:
-        yield from _query(held, split, path)
+    with working_on(path):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=20_000, columns=list(_READ)):
+            for row in batch.to_pylist():
+                if wanted is not None and row["query"] not in wanted:
+                    continue
+                if held and row["query"] != held[0]["query"]:
+                    yield from _query(held, split, path)
+                    held = []
+                held.append(row)
+        if held:
+            yield from _query(held, split, path)
 
 
 def batches(queries: Iterator[tuple[int, LoggedQuery]], size: int = BATCH) -> Iterator[list[tuple[int, LoggedQuery]]]:

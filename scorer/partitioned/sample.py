@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scorer.logline import LoggedQuery
-from scorer.partitioned.layout import NANO, Manifest, engine
+from scorer.partitioned.layout import NANO, Manifest, engine, working_on
 from scorer.partitioned.reading import queries_of
 
 USUAL = 20_000
@@ -31,7 +31,7 @@ def sampled(folder: Path, size: int, *, split: str | None = None, seed: int = 0)
     parts = manifest.of_split(split)
     if not parts:
         return Sample(queries=(), of=0, strata=0)
-    with engine().connect(":memory:") as database:
+    with working_on(folder), engine().connect(":memory:") as database:
         files = [str(folder / part.path) for part in parts]
         strata, of = database.execute(
             f"SELECT count(DISTINCT {_STRATUM}), count(*) FROM ({_each(manifest)})", [files]

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import router.optimize.entries
 import scorer.scoring
 from router.cli import app
+from router.optimize.entries import EntryChoice
+from router.optimize.selection import HeldOut
 from router.strategy import Strategy
 from scorer.dataset import write_log
 from scorer.errors import ArtifactError
@@ -202,3 +205,17 @@ def test_certify_says_what_is_feasible(folder: Path) -> None:
     assert re.search(r"out of reach: .* The smallest feasible alpha is 0\.0\d+", result.stderr)
     assert len(result.stderr.splitlines()) == 1
     assert not (folder / "c.json").exists()
+
+
+def test_what_an_entry_would_be_worth_is_not_said_of_a_strategy_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = HeldOut(saving=0.999, quality_delta=0.5, folds=5)
+
+    def none_chosen(table: object, strategy: Strategy, *_: object) -> EntryChoice:
+        return EntryChoice(strategy=strategy, with_entry=held, without=held, moved=0.0, note="no entry: it loses")
+
+    plain = run(f"{OPTIMIZE} --match-best --kind threshold").stdout
+    monkeypatch.setattr(router.optimize.entries, "choose_entry", none_chosen)
+    shown = run(f"{OPTIMIZE} --match-best --entry").stdout
+    told = [line for line in plain.splitlines() if "to be expected" in line]
+    assert told
+    assert [line for line in shown.splitlines() if "to be expected" in line] == told

@@ -9,7 +9,9 @@ from typer.testing import CliRunner, Result
 
 import router.cli
 import router.offline.cli
+import router.offline.costing
 import scorer.scoring
+from router.pricing import PriceBook
 from router.strategy import Stage, Strategy
 from scorer.dataset import write_log
 from tests.fakelog import MODELS, FakeScorer, fake_log
@@ -142,3 +144,72 @@ def test_prices_that_are_not_known_are_told() -> None:
     (Path("prices.json")).write_text(json.dumps({"models": {"small": {"input": 1, "output": 1}}}))
     written = run(WRITE)
     assert "warning: large: its price is not known; its costs are empty" in written.stderr
+
+
+@pytest.mark.parametrize("data", ["plain", "scored"])
+def test_a_strategy_is_not_replayed_with_another_scorer(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(WRITE)
+    run("shards score --data plain --scorer scorer --out scored")
+    other = FakeScorer()
+    other.version = "sc_other"
+    monkeypatch.setattr(scorer.scoring.Scorer, "load", staticmethod(lambda _: other))
+    refused = run(f"{REPLAY} {data}")
+    assert refused.exit_code == 2
+    assert "belongs to the scorer sc_fake, not to sc_other" in refused.output
+
+
+def test_the_price_of_a_reference_outside_the_strategy_is_looked_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(WRITE)
+    monkeypatch.setattr(router.offline.costing, "known_price", PriceBook.load(Path("prices.json")).price)
+    stages = [Stage(model="small", threshold=0.7), Stage(model="middling")]
+    Strategy.of(stages, reference_model="large", safe_model="middling", scorer_version="sc_fake").dump(Path("s.json"))
+    played = run("replay --scorer scorer --strategy s.json --data plain")
+    assert played.exit_code == 0, played.output
+    assert "large (reference)" in played.stdout
+
+
+@pytest.mark.parametrize("damage", ["end", "middle", "all"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{REPLAY} plain",
+        f"{REPLAY} scored",
+        "shards score --data plain --scorer scorer --out o",
+        "shards label --data plain --labels labels.csv --out o",
+        "optimize --scorer scorer --data scored --out t.json --match-best",
+    ],
+)
+def test_a_damaged_file_is_named(line: str, damage: str) -> None:
+    run(WRITE)
+    run("shards score --data plain --scorer scorer --out scored")
+    Path("labels.csv").write_text("query_id,model,source,quality\nq0,small,review,0.5\n")
+    for file in [next(Path(folder).rglob("*.parquet")) for folder in ("plain", "scored")]:
+        content = file.read_bytes()
+        spoilt = {
+            "end": content[:-20] + b"x" * 20,
+            "middle": content[:100] + b"x" * 2_900 + content[3_000:],
+            "all": b"\0" * len(content),
+        }
+        file.write_bytes(spoilt[damage])
+    refused = run(line)
+    assert refused.exit_code != 0
+    said = refused.output + str(refused.exception)
+    assert "answers.parquet: " in said
+    assert "`spillway shards check` tells whether it was changed" in said
+    assert not Path("o").exists()
+
+
+def test_what_parquet_needs_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(WRITE)
+    Path("labels.csv").write_text("query_id,model,source,quality\nq0,small,review,0.5\n")
+    monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
+    refused = run("shards label --data plain --labels labels.csv --out o")
+    assert "pip install 'spillway[parquet]'" in str(refused.exception)
+
+
+def test_prices_that_a_folder_does_not_need_are_said_to_be_unused() -> None:
+    run(WRITE)
+    run("shards score --data plain --scorer scorer --out scored")
+    found = run("optimize --scorer scorer --data scored --out t.json --match-best --prices prices.json")
+    assert found.exit_code == 0, found.output
+    assert "--prices is not used" in found.stderr

@@ -178,3 +178,13 @@ def test_a_changed_file_of_the_same_size_is_found_by_its_hash(tmp_path: Path) ->
     assert Manifest.load(folder) == manifest
     with pytest.raises(FolderUnreadable, match="is not what was written: its hash differs"):
         manifest.verify(folder)
+
+
+@pytest.mark.parametrize("change", [{"rows": "x"}, {"path": 5}, {"queries": None}])
+def test_a_manifest_of_other_kinds_of_values_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    written(tmp_path / "folder", fake_log(9))
+    manifest = json.loads((tmp_path / "folder" / MANIFEST).read_text())
+    manifest["parts"][0] |= change
+    (tmp_path / "folder" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(FolderUnreadable, match=MANIFEST):
+        Manifest.load(tmp_path / "folder")
