@@ -20,6 +20,9 @@ from gateway.config.settings import (
     VerifierSettings,
 )
 from gateway.config.upstreams import BreakerSettings
+from gateway.ledger.limits import WriterLimits
+from gateway.serve import _FIRST_WORDS_S
+from gateway.serving import _LAST_WORDS_S
 from tests.charts import CHART, CI_VALUES, Manifest, manifests, pods, values_of
 from tests.kubernetes_cluster import OF_OPERATORS
 from tests.kubernetes_pods import containers, forbidden
@@ -139,8 +142,27 @@ def test_a_stopping_pod_has_time_for_its_longest_answer(chart: helm.Chart, longe
     values = {"preStopSeconds": 20, "config": {"server": {"request_timeout_s": longest}}}
     spec = pod_spec(chart, values)
     assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 20}}
-    assert spec["terminationGracePeriodSeconds"] >= 20 + longest + 5
+    at_the_end = _FIRST_WORDS_S + _LAST_WORDS_S + WriterLimits().drain_s + 2  # and what is shared is let go of
+    assert spec["terminationGracePeriodSeconds"] >= 20 + longest + at_the_end
     assert gateway_config(chart, values)["server"]["request_timeout_s"] == longest
+
+
+def test_names_that_yaml_takes_for_something_else_are_names(chart: helm.Chart) -> None:
+    pools = {name: {"mode": "vllm", "model": "a"} for name in ("123", "1e5", "true")}
+    for manifest in manifests(chart, {"nameOverride": "on", "expertPools": pools}, name="123"):
+        for labels in _labels(manifest):
+            assert all(isinstance(value, str) for value in labels.values()), (manifest["kind"], labels)
+
+
+def _labels(value: object) -> Iterator[Manifest]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("labels", "matchLabels", "selector") and not isinstance(inner.get("matchLabels"), dict):
+                yield inner
+            yield from _labels(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _labels(inner)
 
 
 def test_large_numbers_reach_the_gateway_as_integers(chart: helm.Chart) -> None:
@@ -213,6 +235,16 @@ def test_names_fit_and_releases_do_not_meet(chart: helm.Chart, release: str) -> 
             "would let anyone spend your provider keys",
         ),
         ({"config": {"auth": {"required": False}}}, "lets every pod that reaches the Service"),
+        ({"config": {"redis": {"prefix": "a"}}}, "config.redis has no url"),
+        ({"extraEnv": [{"name": "SPILLWAY_CONFIG", "value": "a"}]}, "SPILLWAY_CONFIG is given twice"),
+        ({"extraEnv": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]}, "A is given twice"),
+        (
+            {
+                "extraEnv": [{"name": "SPILLWAY_DATABASE_URL", "value": "a"}],
+                "database": {"existingSecret": "pg"},
+            },
+            "SPILLWAY_DATABASE_URL is given twice, or is the chart's",
+        ),
         (
             {"config": {"models": [{"name": "gpt", "backend": "hosted"}]}},
             'safe_model of "default" is "large", and there are only gpt, of config.models and expertPools',

@@ -148,6 +148,8 @@ def test_a_judge_has_the_keys_that_its_model_needs_and_a_bound(chart: helm.Chart
     script = container["command"][2]
     assert "spillway label --judge 'large' --most-usd 20 " in script
     assert "--labelled" not in script
+    job = named(manifests(chart, values_of("production")), "CronJob", "spillway-retrain")["spec"]["jobTemplate"]["spec"]
+    assert job["backoffLimit"] == 0  # a second time it would spend the bound again
     assert "envFrom" not in retraining(chart)
 
 

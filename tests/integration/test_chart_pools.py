@@ -193,6 +193,27 @@ def test_nobody_asks_an_engine_past_the_gateway(chart: helm.Chart) -> None:
     assert not any(it["metadata"]["name"].endswith("deepseek") for it in found)
 
 
+def test_a_judge_on_a_pool_is_reached(chart: helm.Chart) -> None:
+    retrain = {"enabled": True, "policy": "support", "judge": {"model": "gpt-oss"}}
+    values = GPU | {"artifacts": {"existingClaim": "ours"}, "jobs": {"retrain": retrain}}
+    found = manifests(chart, values)
+    (rule,) = named(found, "NetworkPolicy", "spillway-pools")["spec"]["ingress"]
+    selectors = [peer["podSelector"]["matchLabels"].items() for peer in rule["from"] if "podSelector" in peer]
+    template = named(found, "CronJob", "spillway-retrain")["spec"]["jobTemplate"]["spec"]["template"]
+    assert any(selector <= template["metadata"]["labels"].items() for selector in selectors)
+
+
+def test_a_user_s_number_is_written_as_one(chart: helm.Chart) -> None:
+    rendered = chart.render({"expertPools": {"moe": POOL | {"runAsUser": 1_000_650_000}}}, name="s", namespace="llm")
+    text = next(text for path, text in rendered.items() if path.endswith("pools/statefulset.yaml"))
+    assert re.search(r"runAsUser: 1000650000$", text, re.MULTILINE)
+
+
+def test_a_pool_that_is_named_as_another_one_s_service_is_refused(chart: helm.Chart) -> None:
+    with pytest.raises(helm.HelmRenderError, match="Service of the engines of moe"):
+        manifests(chart, {"expertPools": {"moe": POOL, "moe-pods": POOL}})
+
+
 def test_what_a_pool_may_say_to_the_gateway_is_what_a_model_may(chart: helm.Chart) -> None:
     assert chart.schema is not None
     said = chart.schema["properties"]["expertPools"]["additionalProperties"]["properties"]

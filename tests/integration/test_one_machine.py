@@ -1,5 +1,6 @@
 """compose.yaml and the systemd unit as their own tools judge them. Starts no container and no unit."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -9,10 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 from compose_spec import PyCompose
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
 from gateway.cli import build
 from gateway.config.check import load_settings
 from gateway.config.settings import ServerSettings
+from gateway.rates.redis import RedisRates
+from gateway.tenancy.scope import RateLimit, Scope
+from tests.services import own_redis
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -65,6 +71,24 @@ def test_what_they_call_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "policies: [{name: default, safe_model: a}]\n"
     )
     assert load_settings(file, serving=False).database_url == "postgresql+asyncpg://spillway:secret@postgres/spillway"
+
+
+async def test_answers_that_fill_redis_leave_rate_limits_their_place(tmp_path: Path) -> None:
+    told = COMPOSE["services"]["valkey"]["command"]
+    policy = told[told.index("--maxmemory-policy") + 1]
+    with own_redis(tmp_path) as (_, url):
+        rates = RedisRates(url, timeout_s=5.0)
+        async with Redis.from_url(url) as redis:
+            used = (await redis.info("memory"))["used_memory"]
+            await redis.config_set("maxmemory", used + 2_000_000)
+            await redis.config_set("maxmemory-policy", policy)
+            for n in range(4000):
+                with contextlib.suppress(OutOfMemoryError):
+                    await redis.set(f"spillway:cache:{n}", b"x" * 1000, ex=86_400)
+            for n in range(50):
+                limit = RateLimit(scope=Scope(level="key", id=str(n)), requests_per_minute=9)
+                assert (await rates.take([limit], 0, "ticket", 60.0)).refused is None
+        await rates.aclose()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")

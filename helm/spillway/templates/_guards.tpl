@@ -54,6 +54,16 @@
 {{- fail "\n\ningress.enabled with config.auth.required: false would let anyone spend your provider keys: set config.auth.required to true.\n" -}}
 {{- end -}}
 {{- include "spillway.poolGuards" . -}}
+{{- if and .Values.config.redis (not .Values.redis.existingSecret) (not (.Values.config.redis | default dict).url) -}}
+{{- fail "\n\nconfig.redis has no url: give it one, or name a Secret with a Redis URL in redis.existingSecret.\n" -}}
+{{- end -}}
+{{- $set := list "SPILLWAY_CONFIG" -}}
+{{- range concat (include "spillway.stores" . | fromYamlArray) (include "spillway.poolKeys" . | fromYamlArray) .Values.extraEnv -}}
+{{- if has .name $set -}}
+{{- fail (printf "\n\nextraEnv: %s is given twice, or is the chart's to say.\n" .name) -}}
+{{- end -}}
+{{- $set = append $set .name -}}
+{{- end -}}
 {{- $models := list -}}
 {{- range include "spillway.models" . | fromYamlArray -}}
 {{- if has .name $models -}}

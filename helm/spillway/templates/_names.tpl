@@ -17,8 +17,8 @@
 
 {{/* Of a workload: a dict of root, the chart's context, and component. */}}
 {{- define "spillway.selectorOf" -}}
-app.kubernetes.io/name: {{ include "spillway.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "spillway.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 

@@ -22,7 +22,7 @@ spec:
       labels:
         {{- include "spillway.labelsOf" $labels | nindent 8 }}
     spec:
-      backoffLimit: 1
+      backoffLimit: {{ ternary 0 1 (not (empty .calls)) }} # what spends is not done twice
       activeDeadlineSeconds: {{ .job.deadlineSeconds }}
       template:
         metadata:

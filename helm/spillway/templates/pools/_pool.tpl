@@ -16,12 +16,12 @@
 
 {{- define "spillway.poolSelector" -}}
 {{ include "spillway.selectorOf" (dict "root" .root "component" "expert-pool") }}
-spillway/pool: {{ .name }}
+spillway/pool: {{ .name | quote }}
 {{- end -}}
 
 {{- define "spillway.poolLabels" -}}
 {{ include "spillway.labelsOf" (dict "root" .root "component" "expert-pool") }}
-spillway/pool: {{ .name }}
+spillway/pool: {{ .name | quote }}
 {{- end -}}
 
 {{- define "spillway.poolKeyVariable" -}}
@@ -90,6 +90,9 @@ spillway/pool: {{ .name }}
 
 {{- define "spillway.poolGuards" -}}
 {{- range $name, $pool := include "spillway.pools" (dict "root" . "mode" "vllm") | fromYaml -}}
+{{- if hasKey $.Values.expertPools (printf "%s-pods" $name) -}}
+{{- fail (printf "\n\nexpertPools.%s-pods: that is what the Service of the engines of %s is called. Name it otherwise.\n" $name $name) -}}
+{{- end -}}
 {{- $parallel := $pool.parallel -}}
 {{- $used := mul (include "spillway.poolTensor" $pool | int) (int $parallel.pipeline) (int $parallel.data) -}}
 {{- if ne (int $used) (int $pool.gpus) -}}
