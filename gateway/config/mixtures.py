@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from gateway.config.file import Finding, closest
 from gateway.config.settings import ModelSettings, Settings
+from gateway.config.upstreams import MixtureSettings
 from router.mixture import PROMPT, Mixture
 
 _ITS_OWN = frozenset(
@@ -53,13 +54,22 @@ def _misfits(model: ModelSettings, models: Mapping[str, ModelSettings]) -> Itera
         elif part.serves != "chat":
             yield where, f"{name!r} serves embeddings; a mixture's parts serve chat"
     writer = models.get(mixture.aggregator)
-    if writer is not None and writer.backend == "recorded":
-        yield ("mixture", "aggregator"), f"{writer.name!r} plays back a log, which knows no proposals"
+    if writer is not None:
+        yield from _unfit_to_write(writer, mixture)
     least = mixture.least or len(mixture.proposers)
     if least > len(mixture.proposers):
         yield ("mixture", "least"), f"must be at most the number of proposers, {len(mixture.proposers)}"
     elif mixture.quorum > least:
         yield ("mixture", "quorum"), f"must be at most {least}, as no more may be asked"
+
+
+def _unfit_to_write(writer: ModelSettings, mixture: MixtureSettings) -> Iterator[Finding]:
+    if writer.backend == "recorded":
+        yield ("mixture", "aggregator"), f"{writer.name!r} plays back a log, which knows no proposals"
+    shown = mixture.most_tokens * len(mixture.proposers)
+    if writer.context_tokens is not None and shown >= writer.context_tokens:
+        said = f"of each proposal leaves nothing of the {writer.context_tokens} tokens that {writer.name!r} holds"
+        yield ("mixture", "most_tokens"), said
 
 
 def with_mixtures(settings: Settings) -> Settings:
@@ -97,7 +107,7 @@ def _together(parts: list[ModelSettings]) -> frozenset[str]:
 def _context(writer: ModelSettings, parts: list[ModelSettings], shown: int) -> int | None:
     holds = [part.context_tokens for part in parts if part.context_tokens is not None]
     if writer.context_tokens is not None:
-        holds.append(max(1, writer.context_tokens - shown))
+        holds.append(writer.context_tokens - shown)
     return min(holds, default=None)
 
 

@@ -8,7 +8,7 @@ import sys
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -30,6 +30,9 @@ from gateway.options import DEFAULT_CONFIG, ConfigOption
 from gateway.transcripts.log import ids, lines
 from gateway.transcripts.partitioned import write_partitioned
 from gateway.transcripts.store import TranscriptStore
+
+if TYPE_CHECKING:
+    from gateway.config.settings import Settings
 
 _GZIP = 31  # zlib's word for a gzip stream with the largest window
 
@@ -81,8 +84,12 @@ def export(
     span, told = _span(since, until, org, team, key, policy), _Told()
 
     async def work() -> None:
-        async with the_ledger(_url(config)) as database:
-            pages = lines(database, span, dev_share=dev_share, labelled=labelled)
+        from gateway.config.mixtures import mixtures_of  # noqa: PLC0415 - help stays quick
+
+        settings = _settings(config)
+        async with the_ledger(settings.database_url) as database:
+            mixtures = mixtures_of(settings)
+            pages = lines(database, span, dev_share=dev_share, labelled=labelled, mixtures=mixtures)
             if parquet is not None:
                 await write_partitioned(parquet, told.counted(pages), shards=shards)
                 return
@@ -115,7 +122,7 @@ def drop(
         raise InvalidRequest("say whose, or --everything", param="everything", code="invalid_parameter")
 
     async def work() -> int:
-        async with the_ledger(_url(config)) as database:
+        async with the_ledger(_settings(config).database_url) as database:
             store, dropped = TranscriptStore(database), 0
             while found := await ids(database, span):
                 dropped += await store.drop(found)
@@ -124,10 +131,10 @@ def drop(
     typer.echo(f"{asyncio.run(work())} questions and answers dropped")
 
 
-def _url(config: Path) -> str:
+def _settings(config: Path) -> "Settings":
     from gateway.config.check import load_settings  # noqa: PLC0415 - help stays quick
 
-    return load_settings(config, serving=False).database_url
+    return load_settings(config, serving=False)
 
 
 def _span(

@@ -5,7 +5,8 @@ Knows the log's fields (``scorer/README.md``) and the tables that tell of calls 
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -20,19 +21,25 @@ from gateway.ledger.reviews import reviews
 from gateway.ledger.rollups.sources import uncompiled
 from gateway.ledger.tables import attempts, closings, requests, settlements
 from gateway.transcripts.store import QUESTION, transcripts, unpacked
-from router.mixture import SAMPLE
+from router.mixture import SAMPLE, Mixture, model_of
 
 _PAGE = 200
 Line = dict[str, Any]
 
 
 async def lines(
-    database: Database, span: Span, *, dev_share: float = 0.2, labelled: bool = False
+    database: Database,
+    span: Span,
+    *,
+    dev_share: float = 0.2,
+    labelled: bool = False,
+    mixtures: Mapping[str, Mixture] | None = None,
 ) -> AsyncGenerator[Sequence[Line]]:
     """A page of lines at a time, oldest first. Answers have ``cost_nanousd`` besides: what the ledger has, or null.
 
     dev_share : of conversations, whose lines are of the split ``dev``; those of the others are ``train``.
     labelled : only answers with a label, and requests with such an answer.
+    mixtures : by name; their answers name as proposals what earlier tiers had been paid for, too.
     Raises InvalidRequest for a span of some calls of requests only.
     """
     if not span.of_whole_requests:
@@ -43,7 +50,7 @@ async def lines(
         async with database.read() as connection:
             await uncompiled(connection)
             page = (await connection.execute(_questions(span, after))).all()
-            answers = await _answers(connection, [row.decision_id for row in page])
+            answers = await _answers(connection, [row.decision_id for row in page], mixtures or {})
         if not page:
             return
         after = (page[-1].created_us, page[-1].decision_id)
@@ -84,7 +91,9 @@ async def ids(database: Database, span: Span) -> Sequence[str]:
         return (await connection.execute(query)).scalars().all()
 
 
-async def _answers(connection: AsyncConnection, decision_ids: Sequence[str]) -> dict[str, dict[str, Line]]:
+async def _answers(
+    connection: AsyncConnection, decision_ids: Sequence[str], mixtures: Mapping[str, Mixture]
+) -> dict[str, dict[str, Line]]:
     """By request and model; of several answers of one model the one that was given, else the first."""
     label = (
         select(func.avg(reviews.c.label))
@@ -115,8 +124,18 @@ async def _answers(connection: AsyncConnection, decision_ids: Sequence[str]) -> 
             by_model[name] = _answer(row)
             proposals.append({"model": name, **_counts(row), "cost_nanousd": row.amount_nanousd})
         elif row.model not in by_model or row.attempt_id == row.answered_attempt:
-            by_model[row.model] = _answer(row) | ({"proposals": proposals} if proposals else {})
+            made_of = [*_reused(mixtures.get(row.model), by_model, proposals), *proposals]
+            by_model[row.model] = _answer(row) | ({"proposals": made_of} if made_of else {})
     return found
+
+
+def _reused(mixture: Mixture | None, before: Mapping[str, Line], proposals: Sequence[Line]) -> Iterator[Line]:
+    """What a mixture did not ask for again: answers of earlier tiers, each instead of one of its model's samples."""
+    asked = Counter(model_of(proposal["model"]) for proposal in proposals)
+    for model, wanted in Counter(() if mixture is None else mixture.models).items():
+        told = before.get(model)
+        if told is not None and asked[model] < wanted and not any(model == one["model"] for one in proposals):
+            yield {"model": model} | {name: told[name] for name in _PAID if name in told}
 
 
 def _sample(model: str, taken: Collection[str]) -> str:
@@ -126,6 +145,7 @@ def _sample(model: str, taken: Collection[str]) -> str:
 
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "cached_prompt_tokens", "cache_write_tokens", "reasoning_tokens")
+_PAID = (*_COUNTS, "usage_source", "cost_nanousd")
 
 
 def _answer(row: Row[Any]) -> Line:

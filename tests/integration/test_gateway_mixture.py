@@ -13,6 +13,7 @@ from gateway.ledger.tables import attempts, settlements
 from gateway.transcripts.log import lines
 from gateway.transcripts.partitioned import paid
 from gateway.transcripts.store import TranscriptStore
+from router.mixture import Mixture
 from router.strategy import Stage, Strategy
 from tests.databases import rows_of
 from tests.gateway_server import HELLO, OBSERVING, PRICE, Running, serving
@@ -278,10 +279,12 @@ async def test_it_becomes_a_log_in_which_samples_and_what_they_were_for_are_told
             async with asyncio.timeout(20):
                 while len(await store.of(decision)) < 4:  # the question and three answers  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            (line,) = [line async for page in lines(gateway.database, Span()) for line in page]
+            known = {"panel": Mixture(name="panel", models=("small", "small"), aggregator="large", least=2)}
+            (line,) = [line async for page in lines(gateway.database, Span(), mixtures=known) for line in page]
     answers = line["answers"]
     assert {name: told["text"] for name, told in answers.items()} == {"small": "0.3", "small#2": "0.4", "panel": "0.9"}
     counts = {"prompt_tokens": USAGE[0], "completion_tokens": USAGE[1]}
     one = answers["small"]["cost_nanousd"]
-    assert answers["panel"]["proposals"] == [{"model": "small#2", **counts, "cost_nanousd": one}]
-    assert paid(answers["panel"]) == answers["panel"]["cost_nanousd"] + one > one > 0
+    made_of = [{"model": name, **counts, "cost_nanousd": one} for name in ("small", "small#2")]
+    assert answers["panel"]["proposals"] == made_of  # the first was paid for as the answer of the tier before
+    assert paid(answers["panel"]) == answers["panel"]["cost_nanousd"] + 2 * one > one > 0

@@ -89,6 +89,7 @@ def test_whatever_changes_the_answer_changes_the_identity(tmp_path: Path) -> Non
         ("{name: panel, backend: mixture, mixture: {proposers: [vectors], aggregator: large}}", "proposers[0]", "chat"),
         (PANEL[4:].strip() % (", least: 3", ""), "mixture.least", "at most the number of proposers, 2"),
         (PANEL[4:].strip() % (", least: 1, quorum: 2", ""), "mixture.quorum", "at most 1"),
+        (PANEL[4:].strip() % (", most_tokens: 4096", ""), "mixture.most_tokens", "leaves nothing of the 8192 tokens"),
         (PANEL[4:].strip() % ("", ", base_url: 'http://x/v1'"), "base_url", "told by the aggregator, 'large'"),
         (
             PANEL[4:].strip() % ("", ", capabilities: [tools, vision]"),
