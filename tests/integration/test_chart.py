@@ -236,6 +236,10 @@ def test_names_fit_and_releases_do_not_meet(chart: helm.Chart, release: str) -> 
         ),
         ({"config": {"auth": {"required": False}}}, "lets every pod that reaches the Service"),
         ({"config": {"redis": {"prefix": "a"}}}, "config.redis has no url"),
+        (
+            {"config": {"admin": {"port": 9090}}, "service": {"port": 9090}},
+            "config.admin.port and service.port are one",
+        ),
         ({"extraEnv": [{"name": "SPILLWAY_CONFIG", "value": "a"}]}, "SPILLWAY_CONFIG is given twice"),
         ({"extraEnv": [{"name": "A", "value": "a"}, {"name": "A", "value": "b"}]}, "A is given twice"),
         (

@@ -1,9 +1,11 @@
 """Expert pools in the chart: what engines are started with, what the gateway is told of them, what is refused."""
 
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -316,6 +318,15 @@ def test_an_engine_is_stopped_when_it_has_nothing_to_do_or_after_the_longest_ans
     assert len(handler.busy) == looks_left  # type: ignore[attr-defined]
     spec = named(manifests(chart, GPU), "StatefulSet", "spillway-gpt-oss")["spec"]["template"]["spec"]
     assert spec["terminationGracePeriodSeconds"] > 10 + 300
+
+
+def test_an_engine_too_busy_to_say_so_is_waited_for(chart: helm.Chart) -> None:
+    command = engine(chart, {})["lifecycle"]["preStop"]["exec"]["command"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/metrics"
+        began = time.monotonic()
+        subprocess.run([sys.executable, *command[1:3], url, "0.1", "6"], timeout=40, check=True)
+    assert time.monotonic() - began > 6
 
 
 def test_without_an_engine_there_is_nothing_to_wait_for(chart: helm.Chart) -> None:

@@ -8,7 +8,9 @@ begun = time.monotonic()
 while (waited := time.monotonic() - begun) < least_s + most_s:
     try:
         lines = urllib.request.urlopen(url, timeout=5).read().decode().splitlines()  # noqa: S310
-    except OSError:
+    except OSError as error:
+        if isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError):
+            continue  # it is so busy that it has not even this to say
         break  # an engine that answers no more has nothing to finish
     busy = [line for line in lines if line.startswith(("vllm:num_requests_running", "vllm:num_requests_waiting"))]
     if waited >= least_s and not any(float(line.rsplit(" ", 1)[1]) for line in busy):

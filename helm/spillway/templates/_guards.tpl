@@ -57,6 +57,9 @@
 {{- if and .Values.config.redis (not .Values.redis.existingSecret) (not (.Values.config.redis | default dict).url) -}}
 {{- fail "\n\nconfig.redis has no url: give it one, or name a Secret with a Redis URL in redis.existingSecret.\n" -}}
 {{- end -}}
+{{- if eq (int (.Values.config.admin | default dict).port) (int .Values.service.port) -}}
+{{- fail "\n\nconfig.admin.port and service.port are one number, and the Service has both: change one.\n" -}}
+{{- end -}}
 {{- $set := list "SPILLWAY_CONFIG" -}}
 {{- range concat (include "spillway.stores" . | fromYamlArray) (include "spillway.poolKeys" . | fromYamlArray) .Values.extraEnv -}}
 {{- if has .name $set -}}
