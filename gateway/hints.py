@@ -58,21 +58,24 @@ class BreakerHints(Collector):
         opened = {name: breaker for name, breaker in places.items() if breaker.openings > self._told.get(breaker, 0)}
         fresh = {name: b"1 " + uuid.uuid4().hex.encode() for name in opened}
 
+        lasting = {name: max(1, round(breaker.wait_s * 1000)) for name, breaker in opened.items() if breaker.wait_s > 0}
+
         async def ask(redis: Redis) -> list[Any]:
             pipeline = redis.pipeline(transaction=False)
-            for name, breaker in opened.items():
-                if breaker.wait_s > 0:
-                    pipeline.set(name, fresh[name], px=max(1, round(breaker.wait_s * 1000)))
-            before = len(pipeline)
+            for name, pause_ms in lasting.items():
+                pipeline.set(name, fresh[name], px=pause_ms)
             for name in places:
                 pipeline.getrange(name, 0, _LONGEST)
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
-            return answers[before:]
+            return answers
 
-        found = await self._link.ask(ask)
+        answers = await self._link.ask(ask)
+        refused = {name for name, answer in zip(lasting, answers, strict=False) if isinstance(answer, Exception)}
         for name, breaker in opened.items():
-            self._told[breaker], self._own[name] = breaker.openings, fresh[name]
-            self.given += 1
+            if name not in refused:  # as where Redis is full: told at the next look, while it matters
+                self._told[breaker], self._own[name] = breaker.openings, fresh[name]
+                self.given += 1
+        found = answers[len(lasting) :]
         for (name, breaker), value in zip(places.items(), found, strict=True):
             if isinstance(value, bytes) and _HINT.fullmatch(value) and value != self._own.get(name):
                 self._heard(name, breaker, value)

@@ -53,6 +53,20 @@ async def test_where_one_breaker_opens_the_others_let_their_next_call_decide(tmp
     assert (one.hints.given, one.hints.taken, two.hints.given, two.hints.taken) == (1, 0, 0, 1)
 
 
+async def test_a_hint_that_redis_refused_is_told_at_the_next_look(
+    tmp_path: Path, link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = replica(tmp_path, link), replica(tmp_path, link)
+    fail(one.breaker)
+    with monkeypatch.context() as patched:
+        patched.setattr(Breaker, "wait_s", 1e30)  # for so long Redis keeps nothing
+        await one.hints.look()
+    assert one.hints.given == 0
+    await one.hints.look()
+    await two.hints.look()
+    assert (one.hints.given, two.hints.taken) == (1, 1)
+
+
 async def test_a_hint_that_was_found_wrong_is_not_believed_again(tmp_path: Path, link: RedisLink) -> None:
     now = [100.0]
     one, two = replica(tmp_path, link), replica(tmp_path, link, now=now)
